@@ -1,0 +1,14 @@
+"""nextset: next-set prediction, the field of autoregressive visual generation in one library."""
+
+from .catalogue import names, spec
+from .decode import Pick
+from .errors import NextsetError, UsageError
+from .layout import Layout, Tokens
+from .model import Model
+from .system import System
+
+__version__ = "0.1.0"
+
+load = Model.from_pretrained
+
+__all__ = ["Layout", "Model", "NextsetError", "Pick", "System", "Tokens", "UsageError", "load", "names", "spec"]

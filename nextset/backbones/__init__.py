@@ -1,0 +1,6 @@
+"""What computes?"""
+
+from .base import Backbone, BackboneModule
+from .llama import Llama
+
+__all__ = ["Backbone", "BackboneModule", "Llama"]

@@ -1,0 +1,41 @@
+"""What every backbone promises: slots in, one hidden vector a slot out, with or without a cache."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from ..layout import Layout
+from ..mixers.base import Cache
+from ..slots import Slots
+from ..spec import Spec
+
+
+class BackboneModule(nn.Module, ABC):
+    """Computes slots."""
+
+    checkpointing: bool = False  # recompute activations in the backward pass instead of storing them
+
+    @abstractmethod
+    def forward(self, slots: Slots, cache: Cache | None = None) -> Tensor:
+        """Hidden vectors (B, L, D) of slots (B, L, D). With a cache the slots also see what earlier calls kept in it."""
+
+    @abstractmethod
+    def cache(self, batch: int, slots: int, like: Tensor) -> Cache:
+        """An empty cache for `batch` samples and up to `slots` slots, with the dtype and device of `like`."""
+
+
+@dataclass(frozen=True)
+class Backbone(Spec, ABC):
+    """Describes a backbone."""
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """D, the width of its slots."""
+
+    @abstractmethod
+    def build(self, layout: Layout) -> BackboneModule:
+        """The module for tokens on `layout`."""

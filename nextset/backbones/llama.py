@@ -1,0 +1,93 @@
+"""Llama-style transformer: pre-RMSNorm blocks of a mixer and a SwiGLU, no biases, rotary positions on the layout's axes.
+
+Touvron et al. 2023 (arXiv 2302.13971), in the form LlamaGen (arXiv 2406.06525) gave it for images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from ..layout import Layout
+from ..mixers import Cache, Context, Mixer, State
+from ..nn.feedforward import SwiGLU, round_up
+from ..nn.norm import RMSNorm
+from ..nn.rotary import Rotary
+from ..slots import Slots
+from .base import Backbone, BackboneModule
+
+
+class Block(nn.Module):
+    """x + mixer(norm(x)), then x + feedforward(norm(x))."""
+
+    def __init__(self, spec: Llama) -> None:
+        super().__init__()
+        self.mixer_norm = RMSNorm(spec.dim, spec.eps)
+        self.mixer = spec.mixer.build(spec.dim, spec.dropout)
+        self.feedforward_norm = RMSNorm(spec.dim, spec.eps)
+        self.feedforward = SwiGLU(spec.dim, round_up(8 * spec.dim // 3, spec.hidden_multiple), spec.dropout)
+
+    def forward(self, x: Tensor, context: Context, state: State | None) -> Tensor:
+        """(B, L, D) to (B, L, D)."""
+        x = x + self.mixer(self.mixer_norm(x), context, state)
+        return x + self.feedforward(self.feedforward_norm(x))
+
+
+class LlamaModule(BackboneModule):
+    """Blocks and a final norm."""
+
+    def __init__(self, spec: Llama, layout: Layout) -> None:
+        super().__init__()
+        turned = spec.mixer.rotary_dim(spec.dim)
+        self.dropout = spec.dropout
+        self.rotary = Rotary(layout, turned, spec.rotary_base) if turned else None
+        self.blocks = nn.ModuleList(Block(spec) for _ in range(spec.depth))
+        self.norm = RMSNorm(spec.dim, spec.eps)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=spec.std)
+
+    def forward(self, slots: Slots, cache: Cache | None = None) -> Tensor:
+        """Hidden vectors (B, L, D), normalised."""
+        x = F.dropout(slots.x, self.dropout, self.training)
+        context = Context(self.rotary(slots.site) if self.rotary else None, slots.mask, slots.keep)
+        states = cache.states if cache else [None] * len(self.blocks)
+        for block, state in zip(self.blocks, states, strict=True):
+            if self.checkpointing and self.training:
+                x = checkpoint(block, x, context, state, use_reentrant=False)
+            else:
+                x = block(x, context, state)
+        return self.norm(x)
+
+    def cache(self, batch: int, slots: int, like: Tensor) -> Cache:
+        """One state a block."""
+        return Cache([block.mixer.state(batch, slots, like) for block in self.blocks])
+
+
+@dataclass(frozen=True)
+class Llama(Backbone):
+    """`depth` blocks of width `dim`; the feed-forward width is 8/3 dim rounded up to `hidden_multiple`.
+
+    `dropout` acts on the input, after every mixer and after every feed-forward; `std` is that of the initial matrices.
+    """
+
+    dim: int
+    depth: int
+    mixer: Mixer
+    dropout: float = 0.1
+    hidden_multiple: int = 256
+    rotary_base: float = 10000.0
+    eps: float = 1e-5
+    std: float = 0.02
+
+    @property
+    def width(self) -> int:
+        """D."""
+        return self.dim
+
+    def build(self, layout: Layout) -> LlamaModule:
+        """The module for tokens on `layout`."""
+        return LlamaModule(self, layout)

@@ -1,0 +1,54 @@
+"""No condition: one learned slot that starts the sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UsageError
+from .base import Condition, ConditionModule, Conditioning
+
+
+class UnconditionalModule(ConditionModule):
+    """The start vector."""
+
+    def __init__(self, dim: int, std: float) -> None:
+        super().__init__()
+        self.start = nn.Parameter(torch.empty(dim).normal_(std=std))
+
+    def prepare(self, condition: Any, batch: int | None, device: torch.device) -> Tensor:
+        """Only counts the samples; a class or text is refused."""
+        if condition is not None:
+            raise UsageError(f"condition must be None: this model is unconditional, got {type(condition).__name__}")
+        return torch.zeros(batch or 1, dtype=torch.int64, device=device)
+
+    def forward(self, prepared: Tensor, drop: bool = False) -> Conditioning:
+        """The start slot for every sample."""
+        return Conditioning(self.start.expand(len(prepared), 1, -1))
+
+    def null(self, prepared: Tensor) -> Conditioning:
+        """There is nothing to guide against."""
+        raise UsageError("guidance needs a condition, but this model is unconditional; use guidance 1")
+
+
+@dataclass(frozen=True)
+class Unconditional(Condition):
+    """Nothing is asked."""
+
+    std: float = 0.02
+
+    @property
+    def slots(self) -> int:
+        """One, the start slot."""
+        return 1
+
+    def of(self, labels: Tensor, captions: Sequence[str]) -> None:
+        """Nothing."""
+
+    def build(self, dim: int) -> UnconditionalModule:
+        """The start vector."""
+        return UnconditionalModule(dim, self.std)

@@ -1,0 +1,1 @@
+"""Real and procedural pictures, and the ways to read them."""

@@ -1,0 +1,7 @@
+"""How is it drawn?"""
+
+from .guidance import Constant, Guidance, Interval, Linear, PowerCosine
+from .loop import Decoding, decode
+from .pick import Pick
+
+__all__ = ["Constant", "Decoding", "Guidance", "Interval", "Linear", "Pick", "PowerCosine", "decode"]

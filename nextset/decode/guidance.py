@@ -1,0 +1,95 @@
+"""Classifier-free guidance: one definition, u + s (c - u), with s = 1 unguided, and schedules of s over the steps.
+
+Repositories differ: some write (1 + t) c - t u, which is s = 1 + t here (VAR; `from_extra`).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from ..errors import UsageError
+from ..spec import Spec
+
+
+@dataclass(frozen=True)
+class Guidance(Spec, ABC):
+    """A schedule of guidance scales."""
+
+    @abstractmethod
+    def at(self, step: int, steps: int, done: int, sites: int) -> float:
+        """The scale of `step` (0-based) of `steps`, with `done` of `sites` known before it."""
+
+    def scales(self, sizes: tuple[int, ...]) -> tuple[float, ...]:
+        """The scale of every step of a plan with these step sizes."""
+        done = itertools.accumulate((0, *sizes[:-1]))
+        return tuple(self.at(k, len(sizes), d, sum(sizes)) for k, d in enumerate(done))
+
+
+@dataclass(frozen=True)
+class Constant(Guidance):
+    """The same scale at every step."""
+
+    scale: float = 1.0
+
+    def at(self, step: int, steps: int, done: int, sites: int) -> float:
+        """`scale`."""
+        return self.scale
+
+
+@dataclass(frozen=True)
+class Linear(Guidance):
+    """From `start` at the first step to `scale` at the last."""
+
+    scale: float
+    start: float = 1.0
+
+    def at(self, step: int, steps: int, done: int, sites: int) -> float:
+        """Linear in the step."""
+        return self.start + (self.scale - self.start) * step / max(steps - 1, 1)
+
+
+@dataclass(frozen=True)
+class PowerCosine(Guidance):
+    """1 + (scale - 1) (1 - cos(pi (done / sites)^power)) / 2 (RAR, arXiv 2411.00776): weak at first, full at the end."""
+
+    scale: float
+    power: float = 1.0
+
+    def at(self, step: int, steps: int, done: int, sites: int) -> float:
+        """Rises with the share of known sites."""
+        return 1 + (self.scale - 1) * (1 - math.cos(math.pi * (done / sites) ** self.power)) / 2
+
+
+@dataclass(frozen=True)
+class Interval(Guidance):
+    """`scale` while `start` <= known sites < `stop`, unguided outside (Kynkaanniemi et al. 2024; LlamaGen's cfg_interval n is stop = n + 2)."""
+
+    scale: float
+    start: int = 0
+    stop: int = 1 << 30
+
+    def at(self, step: int, steps: int, done: int, sites: int) -> float:
+        """`scale` inside, 1 outside."""
+        return self.scale if self.start <= done < self.stop else 1.0
+
+
+def from_extra(extra: float) -> float:
+    """The scale of a repository that writes (1 + t) c - t u, from its t."""
+    return 1.0 + extra
+
+
+SCHEDULES = {"constant": Constant, "linear": Linear, "power-cosine": PowerCosine}
+
+
+def guidance(scale: float | Guidance, schedule: str = "constant") -> Guidance:
+    """A schedule by name, or the one given. Raises UsageError for a scale that is not finite."""
+    if isinstance(scale, Guidance):
+        return scale
+    if schedule not in SCHEDULES:
+        raise UsageError(f"guidance schedule must be one of {', '.join(SCHEDULES)}, got {schedule!r}")
+    if not math.isfinite(scale):
+        raise UsageError(f"guidance must be a finite number, got {scale}")
+    return SCHEDULES[schedule](float(scale))

@@ -1,0 +1,71 @@
+"""Drawing one id from logits: temperature, then top-k, then top-p, then the inverse of the distribution function.
+
+One uniform number decides a draw, so whoever holds the number can replay it. Ties at the k-th logit are kept, and top-p
+keeps the first id that crosses the threshold (the convention of LlamaGen and of most of the field).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import UsageError
+from ..spec import Spec
+
+
+@dataclass(frozen=True)
+class Pick(Spec):
+    """Temperature >= 0 (0: the most likely id), `top_k` >= 0 (0: all), `top_p` in (0, 1] (1: all)."""
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.temperature >= 0:
+            raise UsageError(f"temperature must be 0 or more, got {self.temperature}")
+        if self.top_k < 0:
+            raise UsageError(f"top_k must be 0 (all) or more, got {self.top_k}")
+        if not 0 < self.top_p <= 1:
+            raise UsageError(f"top_p must be in (0, 1], got {self.top_p}")
+
+    def __call__(self, logits: Tensor, uniform: Tensor) -> Tensor:
+        """Ids (...) from logits (..., V) and uniform numbers (...)."""
+        if self.temperature == 0 or self.top_k == 1:
+            return logits.argmax(-1)
+        return invert(self.probabilities(logits), uniform)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """The distribution that is drawn from, (..., V)."""
+        logits = logits / self.temperature if self.temperature != 1 else logits
+        if 0 < self.top_k < logits.shape[-1]:
+            logits = keep_top_k(logits, self.top_k)
+        if self.top_p < 1:
+            logits = keep_top_p(logits, self.top_p)
+        return logits.softmax(-1)
+
+
+def keep_top_k(logits: Tensor, k: int) -> Tensor:
+    """Everything below the k-th largest logit becomes -inf."""
+    least = logits.topk(k, sorted=False).values.amin(-1, keepdim=True)
+    return logits.masked_fill(logits < least, -torch.inf)
+
+
+def keep_top_p(logits: Tensor, p: float) -> Tensor:
+    """Everything outside the smallest set of likeliest ids with probability above `p` becomes -inf (Holtzman et al. 2020)."""
+    ordered, index = logits.sort(-1, descending=True)
+    before = ordered.softmax(-1).cumsum(-1).roll(1, -1)
+    before[..., 0] = 0
+    return logits.masked_fill(torch.zeros_like(logits, dtype=torch.bool).scatter(-1, index, before > p), -torch.inf)
+
+
+def invert(probabilities: Tensor, uniform: Tensor) -> Tensor:
+    """The id whose stretch of the distribution function holds the uniform number; never one of probability 0."""
+    cumulative = probabilities.cumsum(-1)
+    point = uniform.to(cumulative.dtype)[..., None] * cumulative[..., -1:]
+    ids = torch.searchsorted(cumulative, point, right=True)
+    # u * total can round up to total; the last id with any probability is then the one whose stretch ends there
+    last = torch.searchsorted(cumulative, cumulative[..., -1:].contiguous())
+    return torch.minimum(ids, last)[..., 0]

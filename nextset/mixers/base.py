@@ -1,0 +1,69 @@
+"""What every mixer promises, and the cache that decoding passes through a backbone.
+
+A mixer keeps what it needs of the past in a `State` of its own making (keys and values, or a recurrent state); a `Cache`
+holds one state a layer.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from ..slots import Mask
+from ..spec import Spec
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a mixer may know about the slots beside their contents: positions, mask, and how many leading slots to keep."""
+
+    rotary: tuple[Tensor, Tensor] | None
+    mask: Mask
+    keep: int = 0
+
+
+class State(ABC):
+    """The past of one layer, preallocated for a batch and a number of slots."""
+
+    @abstractmethod
+    def narrow(self, batch: int) -> State:
+        """The state of the first `batch` samples alone, sharing memory."""
+
+
+class Cache:
+    """One state a layer."""
+
+    def __init__(self, states: Sequence[State]) -> None:
+        self.states = list(states)
+
+    def narrow(self, batch: int) -> Cache:
+        """The cache of the first `batch` samples alone."""
+        return Cache([state.narrow(batch) for state in self.states])
+
+
+class MixerModule(nn.Module, ABC):
+    """Mixes slots; with a state it also sees what earlier calls kept, and keeps the first `context.keep` slots of this call."""
+
+    @abstractmethod
+    def forward(self, x: Tensor, context: Context, state: State | None = None) -> Tensor:
+        """(B, L, D) to (B, L, D)."""
+
+    @abstractmethod
+    def state(self, batch: int, slots: int, like: Tensor) -> State:
+        """An empty state for `batch` samples and up to `slots` slots, with the dtype and device of `like`."""
+
+
+@dataclass(frozen=True)
+class Mixer(Spec, ABC):
+    """Describes a mixer."""
+
+    @abstractmethod
+    def build(self, dim: int, dropout: float) -> MixerModule:
+        """The module for width `dim`."""
+
+    @abstractmethod
+    def rotary_dim(self, dim: int) -> int | None:
+        """Channels of one head, which rotary positions turn; None for a mixer that takes no positions."""

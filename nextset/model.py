@@ -1,0 +1,253 @@
+"""The model that a system builds: what users call, on images.
+
+Legend: B batch, C channels, H height, W width. Images are float (B, C, H, W) in [-1, 1].
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from . import weights
+from .decode import Decoding, Guidance, Pick, decode
+from .decode.guidance import guidance as as_guidance
+from .decode.loop import Clamp
+from .errors import UsageError
+from .layout import Discrete, Tokens
+from .noise import Noise
+from .system import System
+
+
+@dataclasses.dataclass(frozen=True)
+class Partial:
+    """A picture being written: what `decoding` knows after a step."""
+
+    decoding: Decoding
+    model: Model
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return self.decoding.step
+
+    @property
+    def steps(self) -> int:
+        """Steps in all."""
+        return self.decoding.steps
+
+    @torch.inference_mode()
+    def images(self) -> Tensor:
+        """The pictures so far (B, C, H, W): known parts decoded, the rest mid-grey."""
+        known = self.decoding.known
+        known = known.expand(len(self.decoding.tokens), -1) if known.ndim == 1 else known
+        images = self.model.decode(self.decoding.tokens)
+        shown = self.model.system.layout.painted(known, self.model.system.size)
+        return torch.where(shown[:, None], images, torch.zeros_like(images))
+
+
+class Model(nn.Module):
+    """A network and its tokenizer. The tokenizer is frozen: `nextset train-tokenizer` trains it beforehand."""
+
+    def __init__(self, system: System) -> None:
+        super().__init__()
+        self.system = system
+        self.tokenizer = system.tokenizer.build().eval().requires_grad_(False)
+        self.network = system.network()
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode of the network; the tokenizer stays as it is."""
+        super().train(mode)
+        self.tokenizer.eval()
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.network.parameters()).device
+
+    # -- images and tokens
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tokens:
+        """Tokens of images (B, C, H, W) in [-1, 1]."""
+        return self.tokenizer.encode(self._checked(images))
+
+    @torch.no_grad()
+    def decode(self, tokens: Tokens) -> Tensor:
+        """Images (B, C, H, W) in [-1, 1] of tokens."""
+        return self.tokenizer.decode(tokens).clamp(-1, 1)
+
+    def loss(self, images: Tensor | Tokens, condition: Any = None, seed: int = 0) -> dict[str, Tensor]:
+        """What training minimises, under "loss". `seed` draws the order, where it is random."""
+        tokens = self._tokens(images)
+        return self.network(tokens.data, self._prepared(condition, len(tokens)), seed)
+
+    @torch.inference_mode()
+    def log_prob(self, images: Tensor | Tokens, condition: Any = None, seed: int = 0) -> Tensor:
+        """Exact ln p(tokens of each image | condition) in nats, (B,); of the images themselves where tokens are pixels.
+
+        For a random order it is that of the order drawn from `seed`.
+        """
+        self.eval()
+        tokens = self._tokens(images)
+        return self.network.site_log_probs(tokens, self._prepared(condition, len(tokens)), seed).sum(1)
+
+    # -- drawing
+
+    def generate(
+        self,
+        condition: Any = None,
+        *,
+        count: int | None = None,
+        seed: int = 0,
+        first: int = 0,
+        guidance: float | Guidance | None = None,
+        pick: Pick | None = None,
+    ) -> Tensor:
+        """New images (B, C, H, W), one per condition (or `count` for one condition).
+
+        Sample i draws from the stream (seed, first + i), so it is the same picture whatever else is in the batch. `guidance`
+        s means u + s (c - u); where it or `pick` is not given, the system's own default holds.
+        """
+        return _last(self.stream(condition, count=count, seed=seed, first=first, guidance=guidance, pick=pick))
+
+    def stream(
+        self,
+        condition: Any = None,
+        *,
+        count: int | None = None,
+        seed: int = 0,
+        first: int = 0,
+        guidance: float | Guidance | None = None,
+        pick: Pick | None = None,
+    ) -> Iterator[Partial]:
+        """As `generate`, but yields what is known after every step; the tensors inside are reused by the next step."""
+        prepared = self._prepared(condition, count)
+        noise = Noise(seed, range(first, first + len(prepared)), self.device)
+        yield from self._run(prepared, noise, guidance, pick, None)
+
+    def edit(
+        self,
+        images: Tensor,
+        mask: Tensor,
+        condition: Any = None,
+        *,
+        seed: int = 0,
+        first: int = 0,
+        guidance: float | Guidance | None = None,
+        pick: Pick | None = None,
+    ) -> Tensor:
+        """Redraws the part of `images` (B, C, H, W) where `mask` (H, W) or (B, H, W) is true; the rest is kept exactly.
+
+        Tokens that the mask does not touch are given, in whatever order they come. A token drawn before a given one cannot
+        know it; where that happens (a raster order and a mask that is not its tail) a warning says so.
+        """
+        images = self._checked(images)
+        region = self._checked_mask(mask, len(images)).to(self.device)
+        prepared = self._prepared(condition, len(images))
+        noise = Noise(seed, range(first, first + len(images)), self.device)
+        clamp = Clamp(~self.system.layout.touched(region), self.encode(images.to(self.device)).data)
+        drawn = _last(self._run(prepared, noise, guidance, pick, clamp))
+        return torch.where(region[:, None], drawn, images.to(drawn))
+
+    def _run(
+        self, prepared: Tensor, noise: Noise, guidance: float | Guidance | None, pick: Pick | None, clamp: Clamp | None
+    ) -> Iterator[Partial]:
+        self.eval()
+        system, network, device = self.system, self.network, self.device
+        schedule = system.guidance if guidance is None else as_guidance(guidance)
+        with torch.inference_mode():
+            plan = system.order.plan(system.layout, noise)
+            _warn_unseen(plan.to_ranks(clamp.known) if clamp else None)
+            guided = any(scale != 1.0 for scale in schedule.scales(plan.sizes))
+            conditions = network.condition(prepared), network.condition.null(prepared) if guided else None
+            drawn = network.head.draw(noise, system.layout.sites)
+            start = Tokens(self._blank(len(prepared), device), system.layout)
+        for state in decode(network, plan, start, conditions, schedule, pick or system.pick, drawn, clamp):
+            yield Partial(state, self)
+
+    def _blank(self, batch: int, device: torch.device) -> Tensor:
+        unit, sites = self.system.tokenizer.unit, self.system.layout.sites
+        if isinstance(unit, Discrete):
+            shape = (batch, sites) if unit.codes == 1 else (batch, sites, unit.codes)
+            return torch.zeros(shape, dtype=torch.int64, device=device)
+        return torch.zeros(batch, sites, unit.dim, device=device)
+
+    # -- keeping
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Writes config.json and model.safetensors (and a card) into `folder`, each atomically; returns the folder."""
+        return weights.save_folder(Path(folder), {"system": self.system.to_dict()}, self.state_dict(), str(self.system))
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, *, revision: str | None = None) -> Self:
+        """The model saved in a folder or on the Hugging Face hub (`owner/name`), in evaluation mode on the CPU."""
+        config, state = weights.load_folder(source, revision)
+        with torch.device("meta"):
+            model = cls(System.from_dict(config.get("system", {})))
+        weights.load_exactly(model, state, str(source))
+        return model.eval()
+
+    def push_to_hub(self, repo: str, *, private: bool = False, token: str | None = None) -> str:
+        """Uploads what `save_pretrained` writes to `repo` on the hub and returns its address."""
+        return weights.push(self.save_pretrained, repo, private, token)
+
+    # -- the door
+
+    def _tokens(self, images: Tensor | Tokens) -> Tokens:
+        if not isinstance(images, Tokens):
+            return self.encode(images.to(self.device))
+        if images.layout != self.system.layout:
+            raise UsageError(f"images: tokens on {images.layout} do not fit this model's {self.system.layout}")
+        return images
+
+    def _prepared(self, condition: Any, batch: int | None) -> Tensor:
+        return self.network.condition.prepare(condition, batch, self.device)
+
+    def _checked(self, images: Tensor) -> Tensor:
+        expected = (self.system.tokenizer.channels, *self.system.size)  # type: ignore[attr-defined]
+        if not isinstance(images, Tensor) or images.ndim != 4 or tuple(images.shape[1:]) != expected:
+            got = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+            raise UsageError(f"images must be (B, {', '.join(map(str, expected))}) for this model, got {got}")
+        if not images.is_floating_point():
+            raise UsageError(f"images must be floating point in [-1, 1], got {images.dtype}; divide uint8 by 127.5, less 1")
+        low, high = images.aminmax()
+        if not (-1.01 <= low and high <= 1.01):  # also catches NaN
+            raise UsageError(f"images must lie in [-1, 1], got values from {low:.3g} to {high:.3g}")
+        return images
+
+    def _checked_mask(self, mask: Tensor, batch: int) -> Tensor:
+        size = self.system.size
+        if not isinstance(mask, Tensor) or tuple(mask.shape[-2:]) != size or mask.ndim not in (2, 3):
+            got = tuple(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
+            raise UsageError(f"mask must be (H, W) or (B, H, W) with size {size}, got {got}")
+        if mask.ndim == 3 and len(mask) not in (1, batch):
+            raise UsageError(f"mask has {len(mask)} rows for {batch} images")
+        return mask.bool().expand(batch, *size)
+
+
+def _last(partials: Iterator[Partial]) -> Tensor:
+    partial = None
+    for partial in partials:
+        pass
+    assert partial is not None, "a plan has at least one step"
+    return partial.model.decode(partial.decoding.tokens)
+
+
+def _warn_unseen(known: Tensor | None) -> None:
+    if known is None:
+        return
+    late = known & (~known).cumsum(1).bool()
+    if late.any():
+        share = late.sum() / known.sum()
+        warnings.warn(
+            f"{share:.0%} of the kept sites come after a redrawn one in this system's order, so some of what is drawn cannot "
+            "fit to them; a mask that is the end of the order (the lower part, for raster) or an any-order system does better",
+            stacklevel=3,
+        )

@@ -1,0 +1,1 @@
+"""Primitives: the small pieces that parts with weights are made of."""

@@ -1,0 +1,53 @@
+"""Rotary positions over the axes of a layout (RoFormer, arXiv 2104.09864; the 2-D form of LlamaGen).
+
+A head's channels are split evenly between the axes; within an axis, consecutive channels (2i, 2i + 1) form the pairs that
+are rotated by coordinate * base^(-2i / channels of the axis).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UsageError
+from ..layout import Layout
+
+
+class Rotary(nn.Module):
+    """Cosines and sines of every site of a layout, kept in float32 whatever the weights are cast to.
+
+    A slot without a site gets zeros, not the identity: its rotated queries and keys vanish, so it is attended to with logit 0
+    and attends evenly. Published LlamaGen weights were trained with that.
+    """
+
+    def __init__(self, layout: Layout, head_dim: int, base: float) -> None:
+        super().__init__()
+        axes = len(layout.axes)
+        if head_dim % (2 * axes):
+            raise UsageError(f"rotary positions on {axes} axes need a head width that {2 * axes} divides, got {head_dim}")
+        self.layout, self.head_dim, self.base = layout, head_dim, base
+        self._tables: dict[torch.device, tuple[Tensor, Tensor]] = {}
+
+    def forward(self, site: Tensor) -> tuple[Tensor, Tensor]:
+        """Tables for slots at `site` (L,) or (B, L), -1 for none: two of (L, head_dim) or (B, 1, L, head_dim)."""
+        if site.device not in self._tables:
+            cos, sin = self._table()
+            self._tables[site.device] = cos.to(site.device), sin.to(site.device)
+        cos, sin = (table[site] for table in self._tables[site.device])  # index -1 is the last row, the absent one
+        return (cos, sin) if site.ndim == 1 else (cos[:, None], sin[:, None])
+
+    def _table(self) -> tuple[Tensor, Tensor]:
+        part = self.head_dim // len(self.layout.axes)
+        frequencies = self.base ** (-torch.arange(0, part, 2, dtype=torch.float32) / part)
+        angles = self.layout.coordinates()[:, :, None] * frequencies
+        angles = angles.flatten(1).repeat_interleave(2, dim=1)  # (N, head_dim), each angle for both channels of its pair
+        sign = torch.tensor([-1.0, 1.0]).repeat(self.head_dim // 2)
+        absent = torch.zeros(1, self.head_dim)
+        return torch.cat([angles.cos(), absent]), torch.cat([angles.sin() * sign, absent])
+
+
+def rotate(x: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
+    """Turns each channel pair of `x` (B, heads, L, head_dim) by its slot's angle, in the precision of the tables."""
+    cos, sin = tables
+    swapped = x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
+    return (x * cos + swapped * sin).to(x.dtype)

@@ -1,0 +1,61 @@
+"""What every order promises: a `Plan`, the sites of each sample cut into steps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ..errors import UsageError
+from ..layout import Layout
+from ..noise import Noise
+from ..spec import Spec
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Which sites come when: `perm` (N,) or (B, N) int64 lists the sites in order, `sizes` says how many each step takes.
+
+    Rank r is place r of that order; step k holds the ranks [starts[k], starts[k + 1]).
+    """
+
+    perm: Tensor
+    sizes: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if sum(self.sizes) != self.perm.shape[-1] or min(self.sizes) < 1:
+            raise UsageError(f"step sizes {self.sizes} do not cut {self.perm.shape[-1]} sites into steps of at least 1")
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """The first rank of every step, and N at the end."""
+        ends = [0]
+        for size in self.sizes:
+            ends.append(ends[-1] + size)
+        return tuple(ends)
+
+    def to_ranks(self, by_site: Tensor) -> Tensor:
+        """Values listed by site, (B, N, ...), listed by rank instead."""
+        if self.perm.ndim == 1:
+            return by_site.index_select(1, self.perm)
+        index = self.perm.reshape(*self.perm.shape, *[1] * (by_site.ndim - 2)).expand(by_site.shape)
+        return by_site.gather(1, index)
+
+    def to_sites(self, by_rank: Tensor) -> Tensor:
+        """The inverse of `to_ranks`."""
+        inverse = self.perm.argsort(-1)
+        return Plan(inverse, self.sizes).to_ranks(by_rank)
+
+
+@dataclass(frozen=True)
+class Order(Spec, ABC):
+    """Partitions the sites of a layout into steps. An order has no weights: the spec is the behaviour."""
+
+    @abstractmethod
+    def sizes(self, layout: Layout) -> tuple[int, ...]:
+        """How many sites each step takes, known without drawing."""
+
+    @abstractmethod
+    def plan(self, layout: Layout, noise: Noise) -> Plan:
+        """The plan for the samples of `noise` (an order that draws nothing gives one permutation for all)."""

@@ -1,0 +1,128 @@
+"""Slots: the positions of the sequence that a backbone computes, and the rule of who sees whom.
+
+A wiring describes its slots by six integers each, all known before any weight is touched; ranks count sites in plan order.
+
+    holds      rank of the token whose value the slot carries; PREFIX a condition slot, BLANK no token
+    at         rank of the site it sits at (its position), or NONE
+    predicts   rank of the site it predicts, or NONE
+    avail      from which step on others may see it (NEVER: a pure query)
+    sees       up to which step it sees others
+    group      slots of one group see each other; NONE: no group
+
+Slot q sees slot k iff `avail[k] <= sees[q]`, or both are of one group. That is the whole mask of GPT, RAR, RandAR, VAR, PAR,
+ARPG, MaskGIT, ACDiT and XLNet alike.
+
+Legend: B batch, L slots of this call, T slots in the cache and this call together, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+PREFIX = -1
+BLANK = -2
+NONE = -1
+NEVER = 1 << 30
+
+
+@dataclass(frozen=True, eq=False)
+class SlotTable:
+    """The six integers of every slot, each an int64 array (L,)."""
+
+    holds: np.ndarray
+    at: np.ndarray
+    predicts: np.ndarray
+    avail: np.ndarray
+    sees: np.ndarray
+    group: np.ndarray
+
+    @staticmethod
+    def of(
+        holds: Sequence[int] | np.ndarray,
+        at: Sequence[int] | np.ndarray,
+        predicts: Sequence[int] | np.ndarray,
+        avail: Sequence[int] | np.ndarray,
+        sees: Sequence[int] | np.ndarray,
+        group: Sequence[int] | np.ndarray | int = NONE,
+    ) -> SlotTable:
+        """A table from any integer sequences of one length; `group` may be one number for all."""
+        columns = [np.asarray(column, dtype=np.int64) for column in (holds, at, predicts, avail, sees)]
+        groups = np.broadcast_to(np.asarray(group, dtype=np.int64), columns[0].shape)
+        assert all(column.shape == groups.shape for column in columns), "columns of a slot table differ in length"
+        return SlotTable(*columns, groups)
+
+    def __len__(self) -> int:
+        return len(self.holds)
+
+    def take(self, index: slice | np.ndarray) -> SlotTable:
+        """The chosen slots, in that order."""
+        columns = (self.holds, self.at, self.predicts, self.avail, self.sees, self.group)
+        return SlotTable(*(column[index] for column in columns))
+
+    def join(self, other: SlotTable) -> SlotTable:
+        """These slots, then the others."""
+        columns = ("holds", "at", "predicts", "avail", "sees", "group")
+        return SlotTable(*(np.concatenate([getattr(self, c), getattr(other, c)]) for c in columns))
+
+    def predictors(self) -> np.ndarray:
+        """Indices of the slots that predict, by rising rank of what they predict."""
+        where = np.flatnonzero(self.predicts != NONE)
+        return where[np.argsort(self.predicts[where], kind="stable")]
+
+
+def visible(queries: SlotTable, keys: SlotTable) -> np.ndarray:
+    """The rule above as a boolean array (queries, keys)."""
+    by_step = keys.avail[None, :] <= queries.sees[:, None]
+    by_group = (queries.group[:, None] == keys.group[None, :]) & (queries.group[:, None] != NONE)
+    return by_step | by_group
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """Who sees whom in one call, decided once per plan. `dense` is (L, T) or (B, 1, L, T) bool; None where `causal` or all see all."""
+
+    causal: bool = False
+    dense: Tensor | None = None
+
+    @staticmethod
+    def between(queries: SlotTable, keys: SlotTable) -> Mask:
+        """The mask of `queries` (the last slots of `keys`) over `keys`, in its cheapest form."""
+        seen = visible(queries, keys)
+        if seen.all():
+            return Mask()
+        if len(queries) == len(keys) and np.array_equal(seen, np.tri(len(keys), dtype=bool)):
+            return Mask(causal=True)
+        return Mask(dense=torch.from_numpy(seen))
+
+    def to(self, device: torch.device) -> Mask:
+        """The mask with its tensor on `device`."""
+        return self if self.dense is None else replace(self, dense=self.dense.to(device))
+
+    def padded(self, valid: Tensor, queries: int, keys: int) -> Mask:
+        """Hides keys that are padding: `valid` (B, keys) bool. Every slot still sees itself, so no row of the softmax is empty."""
+        dense = self.dense
+        if dense is None:
+            dense = torch.ones(queries, keys, dtype=torch.bool, device=valid.device)
+            dense = dense.tril() if self.causal else dense
+        own = torch.arange(keys - queries, keys, device=valid.device)[:, None] == torch.arange(keys, device=valid.device)
+        return Mask(dense=(dense & valid[:, None, None, :keys]) | own)
+
+
+@dataclass(frozen=True)
+class Slots:
+    """What a backbone is given.
+
+    x (B, L, D) contents; site (L,) or (B, L) int64, the site each slot sits at (-1: none); `mask`; `keep`, how many leading
+    slots later steps may see (these stay in the cache); `vector` (B, D), a condition for AdaLN, where there is one.
+    """
+
+    x: Tensor
+    site: Tensor
+    mask: Mask
+    keep: int = 0
+    vector: Tensor | None = None

@@ -1,0 +1,45 @@
+"""What every tokenizer promises: a spec (`Tokenizer`) that builds a module (`TokenizerModule`)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from ..layout import Layout, Tokens, Unit
+from ..spec import Spec
+
+
+class TokenizerModule(nn.Module, ABC):
+    """Images (B, C, H, W) float in [-1, 1] to tokens and back."""
+
+    @abstractmethod
+    def encode(self, images: Tensor) -> Tokens:
+        """Tokens of a batch of images, on the layout that the spec gives for their size. Deterministic, without gradient."""
+
+    @abstractmethod
+    def decode(self, tokens: Tokens) -> Tensor:
+        """Images (B, C, H, W) of tokens, not clamped."""
+
+    @abstractmethod
+    def loss(self, images: Tensor) -> dict[str, Tensor]:
+        """What training minimises, under "loss", beside the scalars worth logging. A tokenizer without weights has none."""
+
+
+@dataclass(frozen=True)
+class Tokenizer(Spec, ABC):
+    """Says what a token is. Every leaf has a field `channels`: image channels, 1 grey or 3 RGB."""
+
+    @property
+    @abstractmethod
+    def unit(self) -> Unit:
+        """The alphabet of one site."""
+
+    @abstractmethod
+    def layout(self, size: tuple[int, int]) -> Layout:
+        """The sites of an image of `size` (height, width). Raises UsageError where the size does not fit."""
+
+    @abstractmethod
+    def build(self) -> TokenizerModule:
+        """The module, with fresh weights."""

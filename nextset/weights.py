@@ -1,0 +1,182 @@
+"""Weights on disk and on the hub: self-describing folders, and key maps to other layouts.
+
+A folder holds `config.json` (what to build) and `model.safetensors`. Nothing is ever unpickled here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from .errors import NextsetError, UsageError
+
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+VERSION = 1
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Lets `write` fill a temporary file beside `path`, then renames it; a failure leaves what was there. Disk errors are named."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        write(Path(name))
+        os.replace(name, path)
+    except (OSError, SafetensorError) as error:
+        raise NextsetError(f"{path} could not be written ({error}); free some space, what was there is kept") from error
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Writes a safetensors file atomically."""
+    flat = {key: value.detach().contiguous() for key, value in tensors.items()}
+    write_atomically(path, lambda p: save_file(flat, p))
+
+
+def save_json(path: Path, data: Any) -> None:
+    """Writes JSON atomically."""
+    write_atomically(path, lambda p: p.write_text(json.dumps(data, indent=1) + "\n"))
+
+
+def save_folder(folder: Path, config: dict[str, Any], state: Mapping[str, Tensor], card: str) -> Path:
+    """Writes a self-describing folder; the weights first, so a folder with a config is whole."""
+    save_tensors(folder / WEIGHTS, state)
+    if not (folder / CARD).exists():
+        text = f"---\nlibrary_name: nextset\ntags: [autoregressive, image-generation]\n---\n\n```python\n{card}\n```\n"
+        write_atomically(folder / CARD, lambda p: p.write_text(text) and None)
+    save_json(folder / CONFIG, {"nextset": VERSION, **config})
+    return folder
+
+
+def load_folder(source: str | Path, revision: str | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Config and tensors of a folder, or of a hub repository `owner/name`."""
+    folder = find_folder(source, revision)
+    try:
+        config = json.loads((folder / CONFIG).read_text())
+        assert isinstance(config, dict)
+    except FileNotFoundError as error:
+        raise UsageError(f"{folder} has no {CONFIG}, so it is not a folder saved by nextset") from error
+    except (ValueError, AssertionError) as error:
+        raise NextsetError(f"{folder / CONFIG} is not readable JSON ({error}); save the model again") from error
+    if config.get("nextset", 0) > VERSION:
+        raise UsageError(f"{folder} was written by a newer nextset (format {config['nextset']}); upgrade nextset")
+    return config, load_tensors(folder / WEIGHTS)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file. Raises NextsetError naming a missing or damaged one."""
+    if not path.is_file():
+        raise NextsetError(f"{path} is missing")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise NextsetError(f"{path} is damaged or cut short ({error}); copy or download it again") from error
+
+
+def find_folder(source: str | Path, revision: str | None = None) -> Path:
+    """The local folder of `source`, downloaded from the hub where it is no folder here."""
+    folder = Path(source)
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise UsageError(f"{source} is a file; give the folder that save_pretrained wrote")
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)):
+        raise UsageError(f"{source!r} is neither a folder here nor a hub id of the form owner/name")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    try:
+        return Path(snapshot_download(str(source), revision=revision, allow_patterns=[CONFIG, WEIGHTS, CARD]))
+    except (RepositoryNotFoundError, LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UsageError(f"{str(source)!r} is no folder here and could not be had from the hub: {reason}") from error
+
+
+def load_exactly(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Makes `state` the weights of `module`, which may be on the meta device: specs never make tensors outside its state dict.
+
+    Raises UsageError with a sentence per kind of misfit; nothing is loaded then.
+    """
+    own = module.state_dict()
+    shapes = [f"{k} is {tuple(v.shape)}, not {tuple(own[k].shape)}" for k, v in state.items() if k in own and v.shape != own[k].shape]
+    problems = {
+        "missing": own.keys() - state.keys(),
+        "unexpected": state.keys() - own.keys(),
+        "misshapen": shapes,
+    }
+    said = [f"{len(names)} {kind} ({_few(names)})" for kind, names in problems.items() if names]
+    if said:
+        raise UsageError(f"{source} does not fit this model: {'; '.join(said)}")
+    module.load_state_dict(dict(state), assign=True)
+
+
+def _few(names: Iterable[str], most: int = 3) -> str:
+    names = sorted(names)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def push(save: Callable[[Path], Path], repo: str, private: bool, token: str | None) -> str:
+    """Uploads the folder that `save` writes."""
+    from huggingface_hub import HfApi
+
+    api = HfApi(token=token)
+    folder = Path(tempfile.mkdtemp())
+    try:
+        save(folder)
+        api.create_repo(repo, private=private, exist_ok=True)
+        return str(api.upload_folder(repo_id=repo, folder_path=folder))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class KeyMap:
+    """Names of another layout for ours: `{ours: theirs}`, where `{}` stands for one number, in order of appearance.
+
+    Several of theirs under one of ours are joined along the first axis, in equal parts.
+    """
+
+    names: Mapping[str, str | tuple[str, ...]]
+
+    def to_ours(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Renames a state dict of the other layout. Keys that no rule names are kept under their own name, to be reported."""
+        left = dict(state)
+        ours: dict[str, Tensor] = {}
+        for mine, theirs in self.names.items():
+            parts = (theirs,) if isinstance(theirs, str) else theirs
+            for numbers in _numbers(parts[0], state):
+                keys = [part.format(*numbers) for part in parts]
+                if all(key in left for key in keys):
+                    ours[mine.format(*numbers)] = torch.cat([left.pop(key) for key in keys])
+        return ours | left
+
+    def to_theirs(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The way back. Raises UsageError for a key without a rule."""
+        theirs: dict[str, Tensor] = {}
+        left = dict(state)
+        for mine, names in self.names.items():
+            parts = (names,) if isinstance(names, str) else names
+            for numbers in _numbers(mine, state):
+                pieces = left.pop(mine.format(*numbers)).chunk(len(parts))
+                theirs |= {part.format(*numbers): piece for part, piece in zip(parts, pieces, strict=True)}
+        if left:
+            raise UsageError(f"no name in the other layout for {_few(left)}")
+        return theirs
+
+
+def _numbers(template: str, keys: Iterable[str]) -> list[tuple[str, ...]]:
+    pattern = re.compile(re.escape(template).replace(r"\{\}", r"(\d+)"))
+    return [match.groups() for match in map(pattern.fullmatch, keys) if match]

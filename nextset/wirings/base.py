@@ -1,0 +1,122 @@
+"""What every wiring promises: a table of slots for the whole sequence and for each step, and a module that fills them.
+
+The tables are static: they follow from the step sizes and the number of condition slots alone, so masks and cache positions
+are decided once (`Script`) and never inside a decoding step.
+"""
+
+from __future__ import annotations
+
+import functools
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..layout import Layout, Unit
+from ..orders.base import Plan
+from ..slots import NEVER, Mask, Slots, SlotTable
+from ..spec import Spec
+
+
+class WiringModule(nn.Module, ABC):
+    """Fills slots with vectors."""
+
+    @abstractmethod
+    def fill(self, table: SlotTable, prefix: Tensor, tokens: Tensor, plan: Plan) -> Tensor:
+        """Contents (B, L, D) of the slots of `table`, given the condition slots (B, P, D) and tokens by site (B, N, ...).
+
+        Only the tokens that the table `holds` are read; the others may be anything.
+        """
+
+
+@dataclass(frozen=True)
+class Wiring(Spec, ABC):
+    """Turns tokens and a plan into slots."""
+
+    @abstractmethod
+    def whole(self, sizes: tuple[int, ...], prefix: int) -> SlotTable:
+        """All slots of a sequence with these step sizes and `prefix` condition slots, as training sees them."""
+
+    @abstractmethod
+    def step(self, index: int, sizes: tuple[int, ...], prefix: int) -> SlotTable:
+        """The slots that become computable at step `index`; those that later steps may see come first."""
+
+    @abstractmethod
+    def build(self, dim: int, unit: Unit, layout: Layout) -> WiringModule:
+        """The module that fills the slots with vectors of width `dim`."""
+
+
+class Script:
+    """Everything static about one sequence: tables, masks, predictors; for the whole (training) and step by step (decoding)."""
+
+    def __init__(self, wiring: Wiring, sizes: tuple[int, ...], prefix: int, device: torch.device) -> None:
+        self.prefix = prefix
+        self.device = device
+        self._wiring, self._sizes = wiring, sizes
+
+    @functools.cached_property
+    def whole(self) -> Call:
+        """The one call of training."""
+        table = self._wiring.whole(self._sizes, self.prefix)
+        return Call(table, Mask.between(table, table).to(self.device), 0, self.device)
+
+    @functools.cached_property
+    def steps(self) -> tuple[Call, ...]:
+        """The calls of decoding, one a step."""
+        kept: SlotTable | None = None
+        calls = []
+        for index in range(len(self._sizes)):
+            table = self._wiring.step(index, self._sizes, self.prefix)
+            keys = table if kept is None else kept.join(table)
+            keep = int((table.avail != NEVER).sum())
+            assert (table.avail[:keep] != NEVER).all(), f"{self._wiring}: slots to keep must come first in a step"
+            calls.append(Call(table, Mask.between(table, keys).to(self.device), keep, self.device))
+            kept = keys.take(slice(0, len(keys) - len(table) + keep))
+        return tuple(calls)
+
+    @functools.cached_property
+    def length(self) -> int:
+        """Slots that a cache must hold: the kept ones of all steps and the passing ones of the largest."""
+        held, most = 0, 0
+        for call in self.steps:
+            most = max(most, held + len(call.table))
+            held += call.keep
+        return most
+
+
+@functools.lru_cache(maxsize=32)
+def script(wiring: Wiring, sizes: tuple[int, ...], prefix: int, device: torch.device) -> Script:
+    """The script of these sizes, made once and kept."""
+    return Script(wiring, sizes, prefix, device)
+
+
+class Call:
+    """One call of the backbone: its slot table, mask, how many slots stay in the cache, and which slots predict which ranks."""
+
+    def __init__(self, table: SlotTable, mask: Mask, keep: int, device: torch.device) -> None:
+        self.table, self.mask, self.keep = table, mask, keep
+        predictors = table.predictors()
+        self.predictors = _compact(predictors, device)
+        self.ranks = _compact(table.predicts[predictors], device)
+        self.at = torch.as_tensor(table.at, device=device)
+
+    def sites(self, plan: Plan) -> Tensor:
+        """The site of each slot, (L,) or (B, L) int64, -1 where it has none."""
+        sites = plan.perm[..., self.at.clamp(min=0)]
+        return torch.where(self.at < 0, -1, sites)
+
+    def slots(self, x: Tensor, plan: Plan, vector: Tensor | None = None, valid: Tensor | None = None) -> Slots:
+        """The slots with contents `x` (B, L, D); `valid` (B, T) marks the keys that are no padding."""
+        mask = self.mask
+        if valid is not None:
+            mask = mask.padded(valid, x.shape[1], valid.shape[1])
+        return Slots(x, self.sites(plan), mask, self.keep, vector)
+
+
+def _compact(index, device: torch.device) -> slice | Tensor:
+    """A slice where the indices are a range (no copy, no gather), else a tensor."""
+    start, count = (int(index[0]) if len(index) else 0), len(index)
+    if (index == range(start, start + count)).all() if count else True:
+        return slice(start, start + count)
+    return torch.as_tensor(index, device=device)

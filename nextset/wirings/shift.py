@@ -1,0 +1,68 @@
+"""Shift wiring: the GPT way. The last condition slot predicts the first token, each token's slot predicts the next one.
+
+A slot sits at the site of the token it holds, not of the one it predicts (LlamaGen's convention).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..errors import UsageError
+from ..layout import Continuous, Layout, Unit
+from ..orders.base import Plan
+from ..slots import NONE, PREFIX, SlotTable
+from .base import Wiring, WiringModule
+
+
+class ShiftModule(WiringModule):
+    """One embedding table; tokens of several codes are the sum of one table each."""
+
+    def __init__(self, dim: int, unit: Unit, std: float) -> None:
+        super().__init__()
+        if isinstance(unit, Continuous):
+            raise UsageError("wiring Shift embeds ids; this tokenizer gives latents")
+        self.vocab = unit.vocab
+        self.embed = nn.Embedding(unit.vocab * unit.codes, dim)
+        nn.init.normal_(self.embed.weight, std=std)
+
+    def fill(self, table: SlotTable, prefix: Tensor, tokens: Tensor, plan: Plan) -> Tensor:
+        """Condition slots as they come, then the embedded tokens."""
+        held = table.holds[table.holds != PREFIX]
+        parts = [prefix] if len(held) < len(table) else []
+        if len(held):
+            ids = Plan(plan.perm[..., int(held[0]) : int(held[-1]) + 1], (len(held),)).to_ranks(tokens)
+            parts.append(self._embed(ids))
+        return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+
+    def _embed(self, ids: Tensor) -> Tensor:
+        if ids.ndim == 2:
+            return self.embed(ids)
+        return self.embed(ids + self.vocab * torch.arange(ids.shape[-1], device=ids.device)).sum(2)
+
+
+@dataclass(frozen=True)
+class Shift(Wiring):
+    """One token a step, plain causal mask. `std` is that of the initial embedding."""
+
+    std: float = 0.02
+
+    def whole(self, sizes: tuple[int, ...], prefix: int) -> SlotTable:
+        """Condition slots, then every token but the last."""
+        if set(sizes) != {1}:
+            raise UsageError(f"wiring Shift predicts one site a step, but the order takes {max(sizes)} at once")
+        step = np.arange(1 - prefix, len(sizes))
+        holds = np.where(step > 0, step - 1, PREFIX)
+        return SlotTable.of(holds, holds, np.where(step >= 0, step, NONE), avail=step, sees=step)
+
+    def step(self, index: int, sizes: tuple[int, ...], prefix: int) -> SlotTable:
+        """The condition slots at first, then the slot of the token just drawn."""
+        table = self.whole(sizes, prefix)
+        return table.take(slice(0, prefix) if index == 0 else slice(prefix + index - 1, prefix + index))
+
+    def build(self, dim: int, unit: Unit, layout: Layout) -> ShiftModule:
+        """The embedding table."""
+        return ShiftModule(dim, unit, self.std)
