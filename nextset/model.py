@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -181,9 +181,13 @@ class Model(nn.Module):
 
     # -- keeping
 
-    def save_pretrained(self, folder: str | Path) -> Path:
-        """Writes config.json and model.safetensors (and a card) into `folder`, each atomically; returns the folder."""
-        return weights.save_folder(Path(folder), {"system": self.system.to_dict()}, self.state_dict(), str(self.system))
+    def save_pretrained(self, folder: str | Path, state: Mapping[str, Tensor] | None = None) -> Path:
+        """Writes config.json and model.safetensors (and a card) into `folder`, each atomically; returns the folder.
+
+        `state` is saved in place of the model's own weights where it is given (averaged or gathered ones).
+        """
+        state = self.state_dict() if state is None else state
+        return weights.save_folder(Path(folder), {"system": self.system.to_dict()}, state, str(self.system))
 
     @classmethod
     def from_pretrained(cls, source: str | Path, *, revision: str | None = None) -> Self:
@@ -211,7 +215,7 @@ class Model(nn.Module):
         return self.network.condition.prepare(condition, batch, self.device)
 
     def _checked(self, images: Tensor) -> Tensor:
-        expected = (self.system.tokenizer.channels, *self.system.size)  # type: ignore[attr-defined]
+        expected = (self.system.tokenizer.channels, *self.system.size)
         if not isinstance(images, Tensor) or images.ndim != 4 or tuple(images.shape[1:]) != expected:
             got = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
             raise UsageError(f"images must be (B, {', '.join(map(str, expected))}) for this model, got {got}")

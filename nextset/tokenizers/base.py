@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
@@ -29,7 +30,12 @@ class TokenizerModule(nn.Module, ABC):
 
 @dataclass(frozen=True)
 class Tokenizer(Spec, ABC):
-    """Says what a token is. Every leaf has a field `channels`: image channels, 1 grey or 3 RGB."""
+    """Says what a token is. Leaves add their own fields; `channels` (1 grey, 3 RGB) is one of them."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def channels(self) -> int: ...
 
     @property
     @abstractmethod

@@ -1,0 +1,1 @@
+"""Training: one loop for generators and tokenizers, on one device or many."""

@@ -1,0 +1,52 @@
+"""Training a generator: the network of a model on tokens of its frozen tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..data.loader import Batch
+from ..model import Model
+from .phase import Phase, Trainee
+
+
+class Generator(Trainee):
+    """One phase: the objective of the system."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.phases = [NetworkPhase(model)]
+
+    def save(self, folder: Path, weights: Mapping[str, Tensor]) -> None:
+        """The model with these network weights, as `Model.save_pretrained` writes it."""
+        state = {f"network.{k}": v for k, v in weights.items()}
+        state |= {f"tokenizer.{k}": v for k, v in self.model.tokenizer.state_dict().items()}
+        self.model.save_pretrained(folder, state)
+
+    def picture(self, batch: Batch) -> Tensor:
+        """Samples for the conditions of the batch's first 16 items."""
+        condition = self.model.system.condition.of(batch.labels[:16], batch.captions[:16])
+        return self.model.generate(condition, count=len(batch.labels[:16]), seed=0)
+
+
+class NetworkPhase(Phase):
+    """The network on tokens, encoded here in full precision and without gradient."""
+
+    name = "network"
+
+    def __init__(self, model: Model) -> None:
+        self.model, self.module = model, model.network
+
+    def inputs(self, batch: Batch, step: int, seed: int) -> tuple[Any, ...]:
+        """(tokens, prepared conditions, seed)."""
+        tokens = batch.tokens
+        if tokens is None:
+            self.model.tokenizer.to(batch.images.device)
+            with torch.autocast(batch.images.device.type, enabled=False):
+                tokens = self.model.encode(batch.images).data
+        condition = self.model.system.condition.of(batch.labels, batch.captions)
+        return tokens, self.model.network.condition.prepare(condition, len(tokens), tokens.device), seed

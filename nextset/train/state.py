@@ -1,0 +1,86 @@
+"""The state that a run resumes from: one safetensors file, replaced atomically, no pickle.
+
+It holds every phase's weights, their average, and the optimiser's moments; step and recipe are in the header. Gathering is
+collective, so every process calls `gather`; only the main one writes.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.optim import Optimizer
+
+from ..errors import NextsetError, UsageError
+from ..weights import write_atomically
+from .average import Average
+
+FILE = "state.safetensors"
+OPTIONS = StateDictOptions(full_state_dict=True, cpu_offload=True, flatten_optimizer_state_dict=True, broadcast_from_rank0=False)
+
+
+def whole(module: nn.Module) -> dict[str, Tensor]:
+    """The full state dict on the CPU, gathered from shards where there are any."""
+    return dict(get_model_state_dict(module, options=OPTIONS))
+
+
+def gather(module: nn.Module, optimizer: Optimizer, average: Average | None) -> dict[str, Any]:
+    """Everything of one phase as a flat dict: tensors, and plain numbers of the optimiser."""
+    state: dict[str, Any] = {f"model/{k}": v for k, v in whole(module).items()}
+    state |= {f"optimizer/{k}": v for k, v in get_optimizer_state_dict(module, optimizer, options=OPTIONS).items()}
+    if average is not None:
+        with average.in_place():
+            state |= {f"average/{k}": v for k, v in whole(module).items()}
+    return state
+
+
+def restore(module: nn.Module, optimizer: Optimizer, average: Average | None, state: dict[str, Any]) -> None:
+    """The inverse of `gather`."""
+    if average is not None:
+        set_model_state_dict(module, _part(state, "average/"), options=OPTIONS)
+        average.take()
+    set_model_state_dict(module, _part(state, "model/"), options=OPTIONS)
+    set_optimizer_state_dict(module, optimizer, _part(state, "optimizer/"), options=OPTIONS)
+
+
+def _part(state: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
+
+def write(folder: Path, phases: dict[str, dict[str, Any]], header: dict[str, Any]) -> None:
+    """Writes the state of all phases with its header."""
+    flat = {f"{name}/{key}": value for name, state in phases.items() for key, value in state.items()}
+    tensors = {k: v.contiguous() for k, v in flat.items() if isinstance(v, Tensor)}
+    plain = {k: v for k, v in flat.items() if not isinstance(v, Tensor)}
+    metadata = {"header": json.dumps(header), "plain": json.dumps(plain)}
+    write_atomically(folder / FILE, lambda path: save_file(tensors, path, metadata))
+
+
+def read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(flat state, header). Raises UsageError where there is no state, NextsetError where it is damaged."""
+    path = folder / FILE
+    if not path.is_file():
+        raise UsageError(f"resume: {folder} has no {FILE}; start without resume, or give the folder of a run")
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata()
+            flat: dict[str, Any] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        return flat | json.loads(metadata["plain"]), json.loads(metadata["header"])
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise NextsetError(f"{path} is damaged ({error}); the model beside it may still load, but the run cannot resume") from error
+
+
+def of_phase(flat: dict[str, Any], name: str) -> dict[str, Any]:
+    """The part of `read`'s state that belongs to a phase."""
+    return _part(flat, f"{name}/")

@@ -1,0 +1,1 @@
+"""The laws that every system and every part obeys."""
