@@ -25,8 +25,8 @@ MAKEFLAGS += --no-print-directory
 help:  ## print this list (default)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 	@echo 'ARGS="..." is handed on to the command of demo, test, claims and bench.'
-	@echo 'To choose torch:  make setup TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cu130"'
-	@echo 'To keep the torch that .venv sees (a venv made with --system-site-packages):  make setup TORCH='
+	@echo 'Another build of torch (cu130, cpu, ...):  make setup TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cu130"'
+	@echo 'The torch that .venv sees already (a venv made with --system-site-packages):  make setup TORCH='
 
 setup: $(STAMP)  ## make .venv with the package and the tools (again only when pyproject.toml or constraints.txt change)
 
@@ -61,12 +61,13 @@ clean:  ## remove caches and build outputs (.venv, runs/ and demo/ stay)
 	@find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml constraints.txt $(CHOSEN)
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-	  { echo 'nextset needs Python 3.11 or newer, and "$(PYTHON)" is not: make setup PYTHON=/path/to/python3.11' >&2; exit 1; }
-	@$(PY) -m pip --version >/dev/null 2>&1 || { echo 'making .venv'; $(PYTHON) -m venv --clear .venv; }
+	@$(PY) -m pip --version >/dev/null 2>&1 || { \
+	  $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	    { echo 'nextset needs Python 3.11 or newer, and "$(PYTHON)" is not: make setup PYTHON=/path/to/python3.11' >&2; exit 1; }; \
+	  echo 'making .venv'; $(PYTHON) -m venv .venv; }
 ifneq ($(strip $(TORCH)),)
 	@echo 'installing $(firstword $(TORCH)) (can take minutes)'
-	@$(PIP) install $(TORCH)
+	@echo '$(TORCH)' | xargs $(PIP) install
 else
 	@$(PY) -c 'import torch' 2>/dev/null || \
 	  { echo '.venv sees no torch to keep: install one there, or say which with TORCH=' >&2; exit 1; }

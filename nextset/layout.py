@@ -100,7 +100,9 @@ class Tokens:
 
     def __post_init__(self) -> None:
         if self.data.ndim not in (2, 3) or self.data.shape[1] != self.layout.sites:
-            raise UsageError(f"tokens of shape {tuple(self.data.shape)} do not fit a layout of {self.layout.sites} sites")
+            raise UsageError(
+                f"tokens of shape {tuple(self.data.shape)} do not fit a layout of {self.layout.sites} sites"
+            )
         if self.data.is_floating_point() and self.data.ndim == 2:
             raise UsageError("latent tokens need a channel axis: (B, N, C)")
 

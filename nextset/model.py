@@ -5,6 +5,7 @@ Legend: B batch, C channels, H height, W width. Images are float (B, C, H, W) in
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import warnings
 from collections.abc import Iterator, Mapping
@@ -220,9 +221,11 @@ class Model(nn.Module):
             got = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
             raise UsageError(f"images must be (B, {', '.join(map(str, expected))}) for this model, got {got}")
         if not images.is_floating_point():
-            raise UsageError(f"images must be floating point in [-1, 1], got {images.dtype}; divide uint8 by 127.5, less 1")
+            raise UsageError(
+                f"images must be floating point in [-1, 1], got {images.dtype}; divide uint8 by 127.5, less 1"
+            )
         low, high = images.aminmax()
-        if not (-1.01 <= low and high <= 1.01):  # also catches NaN
+        if not (low >= -1.01 and high <= 1.01):  # also catches NaN
             raise UsageError(f"images must lie in [-1, 1], got values from {low:.3g} to {high:.3g}")
         return images
 
@@ -237,10 +240,7 @@ class Model(nn.Module):
 
 
 def _last(partials: Iterator[Partial]) -> Tensor:
-    partial = None
-    for partial in partials:
-        pass
-    assert partial is not None, "a plan has at least one step"
+    (partial,) = collections.deque(partials, maxlen=1)
     return partial.model.decode(partial.decoding.tokens)
 
 

@@ -54,7 +54,7 @@ class SlotTable:
         columns = [np.asarray(column, dtype=np.int64) for column in (holds, at, predicts, avail, sees)]
         groups = np.broadcast_to(np.asarray(group, dtype=np.int64), columns[0].shape)
         assert all(column.shape == groups.shape for column in columns), "columns of a slot table differ in length"
-        return SlotTable(*columns, groups)
+        return SlotTable(columns[0], columns[1], columns[2], columns[3], columns[4], groups)
 
     def __len__(self) -> int:
         return len(self.holds)
@@ -109,7 +109,9 @@ class Mask:
         if dense is None:
             dense = torch.ones(queries, keys, dtype=torch.bool, device=valid.device)
             dense = dense.tril() if self.causal else dense
-        own = torch.arange(keys - queries, keys, device=valid.device)[:, None] == torch.arange(keys, device=valid.device)
+        own = torch.arange(keys - queries, keys, device=valid.device)[:, None] == torch.arange(
+            keys, device=valid.device
+        )
         return Mask(dense=(dense & valid[:, None, None, :keys]) | own)
 
 

@@ -112,4 +112,3 @@ class Network(nn.Module):
         plan = self.plan(seed, len(tokens), tokens.data.device)
         hidden = self.hidden(tokens.data, self.condition(condition), plan)
         return plan.to_sites(self.head.log_prob(hidden, plan.to_ranks(tokens.data)))
-

@@ -6,7 +6,6 @@ A folder holds `config.json` (what to build) and `model.safetensors`. Nothing is
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -21,23 +20,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from .errors import NextsetError, UsageError
+from .files import save_json, write_atomically
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 VERSION = 1
-
-
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Lets `write` fill a temporary file beside `path`, then renames it; a failure leaves what was there. Disk errors are named."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        write(Path(name))
-        os.replace(name, path)
-    except (OSError, SafetensorError) as error:
-        raise NextsetError(f"{path} could not be written ({error}); free some space, what was there is kept") from error
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -46,17 +32,12 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     write_atomically(path, lambda p: save_file(flat, p))
 
 
-def save_json(path: Path, data: Any) -> None:
-    """Writes JSON atomically."""
-    write_atomically(path, lambda p: p.write_text(json.dumps(data, indent=1) + "\n"))
-
-
 def save_folder(folder: Path, config: dict[str, Any], state: Mapping[str, Tensor], card: str) -> Path:
     """Writes a self-describing folder; the weights first, so a folder with a config is whole."""
     save_tensors(folder / WEIGHTS, state)
     if not (folder / CARD).exists():
         text = f"---\nlibrary_name: nextset\ntags: [autoregressive, image-generation]\n---\n\n```python\n{card}\n```\n"
-        write_atomically(folder / CARD, lambda p: p.write_text(text) and None)
+        write_atomically(folder / CARD, lambda p: p.write_text(text))
     save_json(folder / CONFIG, {"nextset": VERSION, **config})
     return folder
 
@@ -111,7 +92,11 @@ def load_exactly(module: nn.Module, state: Mapping[str, Tensor], source: str) ->
     Raises UsageError with a sentence per kind of misfit; nothing is loaded then.
     """
     own = module.state_dict()
-    shapes = [f"{k} is {tuple(v.shape)}, not {tuple(own[k].shape)}" for k, v in state.items() if k in own and v.shape != own[k].shape]
+    shapes = [
+        f"{k} is {tuple(v.shape)}, not {tuple(own[k].shape)}"
+        for k, v in state.items()
+        if k in own and v.shape != own[k].shape
+    ]
     problems = {
         "missing": own.keys() - state.keys(),
         "unexpected": state.keys() - own.keys(),

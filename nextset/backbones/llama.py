@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..layout import Layout
-from ..mixers import Cache, Context, Mixer, State
+from ..mixers import Cache, Context, Mixer, MixerModule, State
 from ..nn.feedforward import SwiGLU, round_up
 from ..nn.norm import RMSNorm
 from ..nn.rotary import Rotary
@@ -64,7 +64,7 @@ class LlamaModule(BackboneModule):
 
     def cache(self, batch: int, slots: int, like: Tensor) -> Cache:
         """One state a block."""
-        return Cache([block.mixer.state(batch, slots, like) for block in self.blocks])
+        return Cache([m.state(batch, slots, like) for m in self.modules() if isinstance(m, MixerModule)])
 
 
 @dataclass(frozen=True)

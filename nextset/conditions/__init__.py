@@ -1,6 +1,6 @@
 """What is the picture asked to show?"""
 
-from .base import Condition, ConditionModule, Conditioning
+from .base import Condition, Conditioning, ConditionModule
 from .label import Label
 from .unconditional import Unconditional
 

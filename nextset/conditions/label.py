@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from .base import Condition, ConditionModule, Conditioning
+from .base import Condition, Conditioning, ConditionModule
 
 
 class LabelModule(ConditionModule):
@@ -53,7 +53,9 @@ class LabelModule(ConditionModule):
 
 def _as_labels(condition: Any) -> Tensor:
     if not isinstance(condition, Tensor | Sequence | int) or isinstance(condition, str | bool):
-        raise UsageError(f"condition must be class indices (an int, a list or a tensor), got {type(condition).__name__}")
+        raise UsageError(
+            f"condition must be class indices (an int, a list or a tensor), got {type(condition).__name__}"
+        )
     try:
         labels = torch.as_tensor(condition)
     except (TypeError, ValueError) as error:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from .base import Condition, ConditionModule, Conditioning
+from .base import Condition, Conditioning, ConditionModule
 
 
 class UnconditionalModule(ConditionModule):

@@ -117,7 +117,9 @@ class _Run:
         x = self.network.wiring.fill(call.table, self.condition.prefix, tokens, plan)
         end = self.seen + x.shape[1]
         valid = None if self.valid is None else self.valid[:, :end]
-        hidden = self.network.backbone(call.slots(x, plan, self.condition.vector, valid), self.cache)[:, call.predictors]
+        hidden = self.network.backbone(call.slots(x, plan, self.condition.vector, valid), self.cache)[
+            :, call.predictors
+        ]
         self.seen += call.keep
         if self.scales[index] == 1.0 or rows == self.batch:
             return hidden[: self.batch], None, 1.0

@@ -10,6 +10,7 @@ import functools
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -114,7 +115,7 @@ class Call:
         return Slots(x, self.sites(plan), mask, self.keep, vector)
 
 
-def _compact(index, device: torch.device) -> slice | Tensor:
+def _compact(index: np.ndarray, device: torch.device) -> slice | Tensor:
     """A slice where the indices are a range (no copy, no gather), else a tensor."""
     start, count = (int(index[0]) if len(index) else 0), len(index)
     if (index == range(start, start + count)).all() if count else True:
