@@ -15,7 +15,10 @@ from ..mixers import Attention
 from ..system import System
 from ..tokenizers.base import Tokenizer
 from ..tokenizers.pixel import Pixel
+from ..tokenizers.vq import VQ
 from ..weights import KeyMap
+
+VQ16 = VQ(16384, 8)
 
 
 def llamagen(
@@ -23,7 +26,7 @@ def llamagen(
     heads: int,
     dim: int,
     image: int = 256,
-    tokenizer: Tokenizer = Pixel(25, 3),
+    tokenizer: Tokenizer = VQ16,
     classes: int = 1000,
     dropout: float = 0.1,
     hidden_multiple: int = 256,
@@ -58,7 +61,10 @@ KEYS = KeyMap(
         "backbone.blocks.{}.mixer.qkv.weight": "layers.{}.attention.wqkv.weight",
         "backbone.blocks.{}.mixer.out.weight": "layers.{}.attention.wo.weight",
         "backbone.blocks.{}.feedforward_norm.weight": "layers.{}.ffn_norm.weight",
-        "backbone.blocks.{}.feedforward.rise.weight": ("layers.{}.feed_forward.w1.weight", "layers.{}.feed_forward.w3.weight"),
+        "backbone.blocks.{}.feedforward.rise.weight": (
+            "layers.{}.feed_forward.w1.weight",
+            "layers.{}.feed_forward.w3.weight",
+        ),
         "backbone.blocks.{}.feedforward.fall.weight": "layers.{}.feed_forward.w2.weight",
         "backbone.norm.weight": "norm.weight",
         "head.project.weight": "output.weight",

@@ -1,0 +1,202 @@
+"""VQ tokenizer of the VQGAN family: convolutional encoder, one codebook, convolutional decoder.
+
+VQGAN (Esser et al. 2021, arXiv 2012.09841) with the narrow, l2-normalised codebook of LlamaGen (Sun et al. 2024, arXiv
+2406.06525), whose published weights it loads. Legend: B batch, C image channels, N sites, D width of a code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import UsageError
+from ..layout import Discrete, Layout, Tokens, grid
+from ..nn.codebook import Codebook, Quantised
+from ..nn.conv import Decoder, Encoder, check_groups
+from .base import Tokenizer, TokenizerModule
+
+
+class VQModule(TokenizerModule):
+    """Encoder, codebook, decoder, and 1x1 convolutions from and to the width of a code."""
+
+    def __init__(self, spec: VQ) -> None:
+        super().__init__()
+        self.spec = spec
+        net = (spec.width, spec.multipliers, spec.blocks)
+        self.encoder = Encoder(spec.channels, *net, out=spec.latent, groups=spec.groups)
+        self.narrow = nn.Conv2d(spec.latent, spec.dim, 1)
+        self.codebook = Codebook(spec.vocab, spec.dim, spec.beta, spec.normalise)
+        self.widen = nn.Conv2d(spec.dim, spec.latent, 1)
+        self.decoder = Decoder(spec.latent, *net, channels=spec.channels, groups=spec.groups)
+
+    def latents(self, images: Tensor) -> Tensor:
+        """What the codebook quantises, (B, h, w, D), not yet normalised. Raises UsageError for images that do not fit."""
+        if images.ndim != 4 or images.shape[1] != self.spec.channels:
+            raise UsageError(f"images must be (B, {self.spec.channels}, H, W), got {tuple(images.shape)}")
+        self.spec.layout((images.shape[2], images.shape[3]))
+        return self.narrow(self.encoder(images)).movedim(1, -1)
+
+    def quantise(self, latents: Tensor) -> Quantised:
+        """Codes of latents (B, h, w, D), with the gradient passed straight through and the codebook's loss."""
+        return self.codebook(latents)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Codes of ids (B, N), (B, N, D)."""
+        return self.codebook.embed(ids)
+
+    def paint(self, codes: Tensor) -> Tensor:
+        """Images (B, C, H, W) of codes (B, h, w, D), with gradient."""
+        return self.decoder(self.widen(codes.movedim(-1, 1).to(self.widen.weight.dtype)))
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tokens:
+        """Ids (B, N) on a grid."""
+        ids = self.codebook.nearest(self.latents(images))
+        return Tokens(ids.flatten(1), grid(*ids.shape[1:]))
+
+    def decode(self, tokens: Tokens) -> Tensor:
+        """Images (B, C, H, W), not clamped."""
+        return self.paint(self.embed(tokens.data).unflatten(1, tokens.layout.shape))
+
+    def loss(self, images: Tensor) -> dict[str, Tensor]:
+        """ "loss" = "pixel" (mean squared error) + "codebook"; "usage" and "perplexity" of the codes; "reconstruction".
+
+        The reconstruction (B, C, H, W) carries its gradient: adversarial and perceptual terms are added to the loss by the
+        caller. In training mode codes are counted.
+        """
+        quantised = self.quantise(self.latents(images))
+        reconstruction = self.paint(quantised.vectors)
+        pixel = F.mse_loss(reconstruction.float(), images.float())
+        return {
+            "loss": pixel + quantised.loss,
+            "pixel": pixel.detach(),
+            "codebook": quantised.loss.detach(),
+            "usage": self.codebook.usage(),
+            "perplexity": self.codebook.perplexity(),
+            "reconstruction": reconstruction,
+        }
+
+    @torch.no_grad()
+    def revive(self, images: Tensor) -> int:
+        """Moves unused codes onto latents of `images`; how many moved. Call it every hundred or so training steps."""
+        return self.codebook.revive(self.latents(images))
+
+
+@dataclass(frozen=True)
+class VQ(Tokenizer):
+    """`vocab` codes of width `dim`.
+
+    Level i of both nets has width * multipliers[i] channels in `groups` normalisation groups and `blocks` residual blocks
+    (the decoder one more); a site covers 2^(levels - 1) pixels a side. `latent` channels lie between the nets and the codes.
+    `normalise` compares on the unit sphere; `beta` weighs the commitment of latents to their codes.
+    """
+
+    vocab: int
+    dim: int
+    width: int = 128
+    multipliers: tuple[int, ...] = (1, 1, 2, 2, 4)
+    blocks: int = 2
+    latent: int = 256
+    groups: int = 32
+    channels: int = 3
+    beta: float = 0.25
+    normalise: bool = True
+
+    def __post_init__(self) -> None:
+        sizes = (self.dim, self.width, self.blocks, self.latent, self.groups, *self.multipliers)
+        if self.vocab < 2 or not self.multipliers or min(sizes) < 1:
+            raise UsageError(
+                f"{self}: vocab must be at least 2, every other size at least 1, and multipliers not empty"
+            )
+        if self.channels not in (1, 3):
+            raise UsageError(f"{self}: channels must be 1 or 3")
+        check_groups(self.width, (1, *self.multipliers), self.groups)
+
+    @property
+    def unit(self) -> Discrete:
+        """One id of `vocab`."""
+        return Discrete(self.vocab)
+
+    @property
+    def stride(self) -> int:
+        """Pixels a side of what one site covers."""
+        return 2 ** (len(self.multipliers) - 1)
+
+    def layout(self, size: tuple[int, int]) -> Layout:
+        """A grid of height / stride by width / stride sites."""
+        if min(size) < 1 or any(side % self.stride for side in size):
+            raise UsageError(
+                f"images of {size[0]}x{size[1]} do not fit tokenizer VQ: make both sides multiples of {self.stride}"
+            )
+        return grid(size[0] // self.stride, size[1] // self.stride)
+
+    def build(self) -> VQModule:
+        """The module, with fresh weights."""
+        return VQModule(self)
+
+
+USED = "quantize.codebook_used"  # in LlamaGen's files: the last 65,536 ids it trained on, which no output depends on
+SEEN = 65536
+
+
+@dataclass(frozen=True)
+class OfficialKeys:
+    """LlamaGen's names for ours, word by word of a dotted key, and back; its separate q, k, v are one matrix here.
+
+    Statistics of use do not travel: each way they start afresh.
+    """
+
+    words: Mapping[str, str]
+
+    def to_ours(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """An official state dict under our names. Keys that are not understood keep their names, to be reported."""
+        back = {theirs: ours for ours, theirs in self.words.items()} | {
+            "downsample": "resample",
+            "upsample": "resample",
+        }
+        left = {key: value for key, value in state.items() if key != USED}
+        for key in [key for key in left if ".q." in key]:
+            triple = [key.replace(".q.", f".{part}.") for part in "qkv"]
+            if all(part in left for part in triple):
+                left[key.replace(".q.", ".qkv.")] = torch.cat([left.pop(part) for part in triple])
+        ours = {_renamed(key.replace("quantize.embedding", "quantize"), back): value for key, value in left.items()}
+        codes = ours.get("codebook.weight")
+        if codes is not None:
+            ours["codebook.hits"] = codes.new_zeros(len(codes))
+            ours["codebook.batches"] = torch.zeros((), dtype=torch.int64, device=codes.device)
+        return ours
+
+    def to_theirs(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A state dict of `VQModule` under the official names."""
+        theirs: dict[str, Tensor] = {}
+        for key, value in state.items():
+            side = "downsample" if key.startswith("encoder") else "upsample"
+            name = _renamed(key, {**self.words, "resample": side}).replace("quantize", "quantize.embedding")
+            if ".qkv." in name:
+                theirs |= {name.replace(".qkv.", f".{p}."): v for p, v in zip("qkv", value.chunk(3), strict=True)}
+            elif name not in ("quantize.embedding.hits", "quantize.embedding.batches"):
+                theirs[name] = value
+        return theirs | {USED: state["codebook.weight"].new_zeros(SEEN)}
+
+
+def _renamed(key: str, words: Mapping[str, str]) -> str:
+    return ".".join(words.get(word, word) for word in key.split("."))
+
+
+KEYS = OfficialKeys(
+    {
+        "levels": "conv_blocks",
+        "blocks": "res",
+        "attention": "attn",
+        "middle": "mid",
+        "shortcut": "nin_shortcut",
+        "out": "proj_out",
+        "codebook": "quantize",
+        "narrow": "quant_conv",
+        "widen": "post_quant_conv",
+    }
+)

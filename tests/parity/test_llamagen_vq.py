@@ -1,0 +1,158 @@
+"""The VQ tokenizer against recorded outputs of LlamaGen's, and its key map against every published file's manifest.
+
+Recordings lie in the folder that NEXTSET_PARITY names. All sizes and seeds come from them; tolerances from their README: 1e-4
+for floats (measured noise 6e-6), ids exactly.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from nextset import weights
+from nextset.layout import Tokens, grid
+from nextset.tokenizers.vq import KEYS, VQ, VQModule
+
+FOLDER = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity"))
+ATOL = 1e-4
+MANIFEST = FOLDER / "llamagen_vq" / "published.json"
+
+
+@dataclass(frozen=True)
+class Golden:
+    """One recorded instance."""
+
+    config: dict[str, Any]
+    official: dict[str, Tensor]
+    io: dict[str, Tensor]
+    module: VQModule
+
+
+def spec_of(config: dict[str, Any]) -> VQ:
+    """Our spec for the official constructor arguments."""
+    official, patched = config["model_args"], config["patched_args"]
+    assert official["encoder_ch_mult"] == official["decoder_ch_mult"]
+    return VQ(
+        vocab=official["codebook_size"],
+        dim=official["codebook_embed_dim"],
+        width=patched["ch"],
+        multipliers=tuple(official["encoder_ch_mult"]),
+        blocks=patched["num_res_blocks"],
+        latent=official["z_channels"],
+        groups=patched.get("num_groups", 32),  # the official code's constant, where the recording did not change it
+        beta=official["commit_loss_beta"],
+        normalise=official["codebook_l2_norm"],
+    )
+
+
+@pytest.fixture(scope="module", params=["llamagen_vq", "llamagen_vq16"])
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """A recording and our module with its weights."""
+    folder = FOLDER / request.param
+    if not folder.is_dir():
+        pytest.skip(f"no recordings in {folder}; point NEXTSET_PARITY to them")
+    config = json.loads((folder / "config.json").read_text())
+    official = load_file(folder / "weights.safetensors")
+    module = spec_of(config).build().eval()
+    weights.load_exactly(module, KEYS.to_ours(official), str(folder))
+    return Golden(config, official, load_file(folder / "io.safetensors"), module)
+
+
+def near(ours: Tensor, theirs: Tensor) -> None:
+    torch.testing.assert_close(ours, theirs, atol=ATOL, rtol=0)
+
+
+def tokens(ids: Tensor) -> Tokens:
+    """Recorded ids (B, h, w) as tokens."""
+    return Tokens(ids.flatten(1), grid(*ids.shape[1:]))
+
+
+@pytest.mark.parametrize("shape", ["", "_rect"])
+@torch.no_grad()
+def test_encoder(golden: Golden, shape: str) -> None:
+    pixels, io = golden.io[f"in.pixels{shape}"], golden.io
+    near(golden.module.encoder(pixels), io[f"out.encoder_hidden{shape}"])
+    latents = golden.module.latents(pixels)
+    near(latents.movedim(-1, 1), io[f"out.latent_prequant{shape}"])
+    near(golden.module.quantise(latents).vectors.movedim(-1, 1), io[f"out.quant{shape}"])
+
+
+@pytest.mark.parametrize("shape", ["", "_rect"])
+def test_ids_are_exact(golden: Golden, shape: str) -> None:
+    ids = golden.io[f"out.indices{shape}"]
+    ours = golden.module.encode(golden.io[f"in.pixels{shape}"])
+    assert ours.layout == grid(*ids.shape[1:])
+    assert torch.equal(ours.data, ids.flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("ids", "pixels"),
+    [
+        ("out.indices", "out.pixels_from_indices"),
+        ("out.indices_rect", "out.pixels_from_indices_rect"),
+        ("in.codes", "out.pixels_from_codes"),
+    ],
+)
+@torch.no_grad()
+def test_decoder(golden: Golden, ids: str, pixels: str) -> None:
+    near(golden.module.decode(tokens(golden.io[ids])), golden.io[pixels])
+
+
+@torch.no_grad()
+def test_whole_way_and_codes(golden: Golden) -> None:
+    near(golden.module.loss(golden.io["in.pixels"])["reconstruction"], golden.io["out.forward_recon"])
+    codes = golden.io["in.codes"]
+    near(
+        golden.module.embed(codes.flatten(1)).unflatten(1, codes.shape[1:]).movedim(-1, 1),
+        golden.io["out.codebook_entry"],
+    )
+
+
+def test_keys_go_there_and_back(golden: Golden) -> None:
+    back = KEYS.to_theirs(golden.module.state_dict())
+    without_effect = {
+        name.removeprefix("vq:") for name in golden.config["state_dict_entries_without_effect_on_outputs"]
+    }
+    assert back.keys() == golden.official.keys()
+    for key, value in golden.official.items():
+        assert back[key].shape == value.shape
+        assert key in without_effect or torch.equal(back[key], value), key
+
+
+def published() -> dict[str, Any]:
+    """Every published size, by name."""
+    return json.loads(MANIFEST.read_text()) if MANIFEST.exists() else {}
+
+
+def spec_from_shapes(shapes: dict[str, Any]) -> VQ:
+    """The spec that a published file's shapes tell; what they do not is the default."""
+    vocab, dim = shapes["quantize.embedding.weight"][0]
+    width = shapes["encoder.conv_in.weight"][0][0]
+    levels = len({key.split(".")[2] for key in shapes if key.startswith("encoder.conv_blocks.")})
+    widths = [shapes[f"encoder.conv_blocks.{i}.res.0.conv1.weight"][0][0] for i in range(levels)]
+    blocks = len(
+        [key for key in shapes if key.startswith("encoder.conv_blocks.0.res.") and key.endswith("conv1.weight")]
+    )
+    multipliers = tuple(w // width for w in widths)
+    return VQ(vocab, dim, width, multipliers, blocks, latent=shapes["encoder.conv_out.weight"][0][0])
+
+
+@pytest.mark.skipif(not MANIFEST.exists(), reason=f"no manifest {MANIFEST}; point NEXTSET_PARITY to the recordings")
+@pytest.mark.parametrize("name", published())
+def test_published_files_fit(name: str) -> None:
+    shapes = published()[name]["state_dict"]
+    with torch.device("meta"):
+        module = spec_from_shapes(shapes).build()
+        state = {key: torch.empty(shape, dtype=getattr(torch, dtype)) for key, (shape, dtype) in shapes.items()}
+        weights.load_exactly(module, KEYS.to_ours(state), name)
+        back = KEYS.to_theirs(module.state_dict())
+    assert {key: [list(value.shape), str(value.dtype).removeprefix("torch.")] for key, value in back.items()} == shapes
+    assert sum(p.numel() for p in module.parameters()) == published()[name]["n_parameters"]
