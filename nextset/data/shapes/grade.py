@@ -1,0 +1,101 @@
+"""How well pictures follow their prompts, aspect by aspect, as GenEval asks it of a detector (Ghosh et al. 2023, arXiv 2310.11513)."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from ...errors import UsageError
+from .phrase import Group, Prompt, parse
+from .read import Found, Reading, read_all
+
+ASPECTS = ("count", "colour", "kind", "size", "relation", "all")
+LEAST_STEP = 0.03  # a relation holds if the centres differ by one pixel at 32
+
+
+@dataclass(frozen=True)
+class Grades:
+    """Right (1) or wrong (0) for each picture and aspect, float (B,) each; not a number where the prompt does not ask for it.
+
+    `count`: as many shapes as asked for, no more; `colour`, `kind` and `size`: those asked for are there, as often;
+    `relation`: the shapes asked for, each with its kind and colour, lie as asked; `all`: everything at once and nothing else.
+    """
+
+    count: np.ndarray
+    colour: np.ndarray
+    kind: np.ndarray
+    size: np.ndarray
+    relation: np.ndarray
+    all: np.ndarray
+
+    def means(self) -> dict[str, float]:
+        """The share of right pictures by aspect, of those that ask for it (not a number where none does)."""
+        asked = {name: getattr(self, name)[~np.isnan(getattr(self, name))] for name in ASPECTS}
+        return {name: float(values.mean()) if len(values) else float("nan") for name, values in asked.items()}
+
+
+def grade(images: np.ndarray | Tensor, captions: Sequence[str | Prompt]) -> Grades:
+    """Grades pictures, uint8 (B, S, S, 3) or float (B, 3, S, S) in [-1, 1], against captions of the world's grammar.
+
+    Raises UsageError for a caption that is not of the grammar, before any picture is read.
+    """
+    if len(images) != len(captions):
+        raise UsageError(f"captions: {len(captions)} for {len(images)} images; give one an image")
+    prompts = [caption if isinstance(caption, Prompt) else parse(caption) for caption in captions]
+    rows = [_graded(reading, prompt) for reading, prompt in zip(read_all(images), prompts, strict=True)]
+    columns = np.array(rows, dtype=np.float64).reshape(-1, len(ASPECTS)).T
+    return Grades(**dict(zip(ASPECTS, columns, strict=True)))
+
+
+def _graded(reading: Reading, prompt: Prompt) -> tuple[float, ...]:
+    shapes = reading.shapes
+    count = len(shapes) == prompt.total
+    colour = _covers(Counter(s.colour for s in shapes), [(g.colour, g.count) for g in prompt.groups])
+    kind = _covers(Counter(s.kind for s in shapes), [(g.kind, g.count) for g in prompt.groups])
+    size = _covers(Counter(s.size_word for s in shapes), [(g.size, g.count) for g in prompt.groups])
+    relation = (
+        float("nan") if prompt.second is None else float(any(_lies(a, prompt) for a in _matches(shapes, prompt, False)))
+    )
+    whole = count and any(prompt.second is None or _lies(a, prompt) for a in _matches(shapes, prompt, True))
+    return float(count), colour, kind, size, relation, float(whole)
+
+
+def _covers(found: Counter[str], asked: list[tuple[str | None, int]]) -> float:
+    """1 if everything asked for was found as often, 0 if not, not a number if nothing is asked for."""
+    needed: Counter[str] = Counter()
+    for value, count in asked:
+        if value is not None:
+            needed[value] += count
+    return float(needed <= found) if needed else float("nan")
+
+
+def _matches(
+    shapes: Sequence[Found], prompt: Prompt, sized: bool
+) -> Iterator[tuple[tuple[Found, ...], tuple[Found, ...]]]:
+    """The ways to pick shapes for the first and the second group that have all that is asked of them."""
+    first = [s for s in shapes if _is(s, prompt.first, sized)]
+    second = [s for s in shapes if prompt.second is not None and _is(s, prompt.second, sized)]
+    for chosen in itertools.combinations(first, prompt.first.count):
+        left = [s for s in second if s not in chosen]
+        yield from (
+            (chosen, other) for other in itertools.combinations(left, prompt.second.count if prompt.second else 0)
+        )
+
+
+def _is(shape: Found, group: Group, sized: bool) -> bool:
+    fits = shape.kind == group.kind and group.colour in (None, shape.colour)
+    return fits and (not sized or group.size in (None, shape.size_word))
+
+
+def _lies(chosen: tuple[tuple[Found, ...], tuple[Found, ...]], prompt: Prompt) -> bool:
+    """Whether every shape of the first group lies as asked to every one of the second."""
+    steps = np.array([(a.x - b.x, a.y - b.y) for a in chosen[0] for b in chosen[1]]).reshape(-1, 2)
+    axis, sign = {"left of": (0, -1), "right of": (0, 1), "above": (1, -1), "below": (1, 1)}[
+        prompt.relation or "left of"
+    ]
+    return bool((steps[:, axis] * sign >= LEAST_STEP).all())

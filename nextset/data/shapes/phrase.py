@@ -1,0 +1,115 @@
+"""Prompts as data, their wording, and the way back from words.
+
+Grammar: GROUP [RELATION GROUP], where GROUP is [count] [size] [colour] kind: "two small red circles left of a blue square".
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...errors import UsageError
+from .scene import COLOURS, KINDS
+
+SIZES = ("small", "large")
+RELATIONS = ("left of", "right of", "above", "below")
+INVERSE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
+WORDING = {
+    "left of": ("left of", "to the left of"),
+    "right of": ("right of", "to the right of"),
+    "above": ("above", "over"),
+    "below": ("below", "under"),
+}
+COUNTS = ("no", "one", "two", "three", "four", "five", "six")
+OPENINGS = ("", "a picture of ", "an image of ", "there is ")
+
+
+@dataclass(frozen=True)
+class Group:
+    """`count` equal shapes; where colour or size is None any will do."""
+
+    count: int
+    kind: str
+    colour: str | None = None
+    size: str | None = None
+
+    def __str__(self) -> str:
+        plural = "" if self.count == 1 else "es" if self.kind.endswith("s") else "s"
+        words = [COUNTS[self.count], self.size, self.colour, self.kind + plural]
+        said = " ".join(word for word in words if word)
+        return said if self.count != 1 else "a " + said.removeprefix("one ")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a picture should show: `first`, and where there is a `second`, how the first lies to it."""
+
+    first: Group
+    relation: str | None = None
+    second: Group | None = None
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """One or two."""
+        return (self.first,) if self.second is None else (self.first, self.second)
+
+    @property
+    def total(self) -> int:
+        """Shapes in all."""
+        return sum(group.count for group in self.groups)
+
+    def swapped(self) -> Prompt:
+        """The same, said of the second group."""
+        if self.second is None or self.relation is None:
+            return self
+        return Prompt(self.second, INVERSE[self.relation], self.first)
+
+    def __str__(self) -> str:
+        return str(self.first) if self.second is None else f"{self.first} {self.relation} {self.second}"
+
+
+def wording(prompt: Prompt, rng: np.random.Generator) -> str:
+    """One of the ways to say it, always with the same draws from `rng`."""
+    opening, swap, verbose, word = OPENINGS[rng.integers(len(OPENINGS))], *(rng.random(3) < 0.5)
+    said = prompt.swapped() if swap else prompt
+    if opening == "there is " and said.first.count != 1:
+        opening = "there are "
+    if said.second is None or said.relation is None:
+        return opening + str(said)
+    verb = "" if opening or not verbose else "is " if said.first.count == 1 else "are "
+    return f"{opening}{said.first} {verb}{WORDING[said.relation][int(word)]} {said.second}"
+
+
+_NUMBERS = (
+    {word: number for number, word in enumerate(COUNTS)} | {str(n): n for n in range(len(COUNTS))} | {"a": 1, "an": 1}
+)
+_GROUP = re.compile(
+    rf"(?:({'|'.join(_NUMBERS)}) )?(?:({'|'.join(SIZES)}) )?(?:({'|'.join(COLOURS)}) )?"
+    rf"({'|'.join(KINDS)})(?:s|es)?"
+)
+_OPENING = re.compile(r"(?:(?:a |an |the )?(?:picture|image|photo|drawing) (?:of|with) |there (?:is|are) )")
+_RELATION = re.compile(
+    rf" (?:is |are )?({'|'.join(sorted((w for ws in WORDING.values() for w in ws), key=len, reverse=True))}) "
+)
+
+
+def parse(caption: str) -> Prompt:
+    """The prompt that a caption of the grammar says. Raises UsageError for any other text."""
+    text = " ".join(caption.lower().strip(" .").split())
+    opening = _OPENING.match(text)
+    text = text[opening.end() :] if opening else text
+    relation = _RELATION.search(text)
+    if relation is None:
+        return Prompt(_group(text, caption))
+    name = next(name for name, words in WORDING.items() if relation[1] in words)
+    return Prompt(_group(text[: relation.start()], caption), name, _group(text[relation.end() :], caption))
+
+
+def _group(text: str, caption: str) -> Group:
+    match = _GROUP.fullmatch(text.removeprefix("the "))
+    if not match:
+        raise UsageError(f"caption {caption!r} is not of this world: {text!r} should be like 'two small red circles'")
+    count, size, colour, kind = match.groups()
+    return Group(_NUMBERS[count] if count else 1, kind, colour, size)
