@@ -23,16 +23,19 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.optim import Optimizer
 
 from ..errors import NextsetError, UsageError
-from ..weights import write_atomically
+from ..files import write_atomically
 from .average import Average
 
 FILE = "state.safetensors"
-OPTIONS = StateDictOptions(full_state_dict=True, cpu_offload=True, flatten_optimizer_state_dict=True, broadcast_from_rank0=False)
+OPTIONS = StateDictOptions(
+    full_state_dict=True, cpu_offload=True, flatten_optimizer_state_dict=True, broadcast_from_rank0=False
+)
 
 
 def whole(module: nn.Module) -> dict[str, Tensor]:
     """The full state dict on the CPU, gathered from shards where there are any."""
-    return dict(get_model_state_dict(module, options=OPTIONS))
+    found: dict[str, Tensor] = get_model_state_dict(module, options=OPTIONS)  # type: ignore[assignment]
+    return found
 
 
 def gather(module: nn.Module, optimizer: Optimizer, average: Average | None) -> dict[str, Any]:
@@ -78,7 +81,9 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             flat: dict[str, Any] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         return flat | json.loads(metadata["plain"]), json.loads(metadata["header"])
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise NextsetError(f"{path} is damaged ({error}); the model beside it may still load, but the run cannot resume") from error
+        raise NextsetError(
+            f"{path} is damaged ({error}); the model beside it may still load, but the run cannot resume"
+        ) from error
 
 
 def of_phase(flat: dict[str, Any], name: str) -> dict[str, Any]:

@@ -100,7 +100,9 @@ class Trainer:
             last = index + 1 == len(parts)
             with contextlib.nullcontext() if last else self.accelerator.no_sync(track.wrapped):
                 found = self._forward(track, inputs, seed)
-                check_finite(found["loss"].item(), "the loss", step, track.raw, lambda: self._forward(track, inputs, seed))
+                check_finite(
+                    found["loss"].item(), "the loss", step, track.raw, lambda: self._forward(track, inputs, seed)
+                )
                 self.accelerator.backward(found["loss"] / len(parts))
             for name, value in found.items():
                 totals[name] = totals.get(name, 0) + value.detach().mean() / len(parts)
@@ -158,7 +160,9 @@ class Trainer:
         if self.accelerator.is_main_process:
             first = gathered[self.tracks[0].phase.name]
             kind = "average/" if self.tracks[0].average is not None else "model/"
-            self.trainee.save(self.options.out, {k.removeprefix(kind): v for k, v in first.items() if k.startswith(kind)})
+            self.trainee.save(
+                self.options.out, {k.removeprefix(kind): v for k, v in first.items() if k.startswith(kind)}
+            )
             header = {"step": done, "recipe": self.recipe.to_dict(), "about": self.about}
             state.write(self.options.out, gathered, header)
         self.accelerator.wait_for_everyone()
@@ -183,7 +187,9 @@ class Trainer:
     def _resume(self) -> int:
         flat, header = state.read(self.options.out)
         if header["about"] != self.about:
-            raise UsageError(f"resume: {self.options.out} trained something else: {_differing(header['about'], self.about)}")
+            raise UsageError(
+                f"resume: {self.options.out} trained something else: {_differing(header['about'], self.about)}"
+            )
         for track in self.tracks:
             state.restore(track.raw, track.optimizer.optimizer, track.average, state.of_phase(flat, track.phase.name))
         changed = Recipe.from_dict(header["recipe"]).diff(self.recipe)
