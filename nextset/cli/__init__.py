@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     if not words or words[0] in ("-h", "--help"):
-        print(usage())
+        print(usage(), file=sys.stdout if words else sys.stderr)
         return 0 if words else 2
     if words[0] == "--version":
         from .. import __version__
@@ -45,8 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _warn  # type: ignore[assignment]
-            return command(words[0])(words[1:])
-    except (UsageError, NextsetError, OSError, KeyboardInterrupt, Exception) as error:
+            code = runner(words[0])(words[1:])
+            sys.stdout.flush()  # a closed pipe says so here, not when Python ends
+            return code
+    except SystemExit as stop:  # the parser has told its help, or what is wrong with the options
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except (Exception, KeyboardInterrupt) as error:
         if debug:
             raise
         return _tell(error)
@@ -55,10 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def usage() -> str:
     """The table of commands."""
     rows = [f"  {name:<16} {told}" for name, (_, _, told) in COMMANDS.items()]
-    return "\n".join(["usage: nextset COMMAND [options]   (nextset COMMAND --help tells its options)", "", *rows])
+    first = "usage: nextset COMMAND [options]   (nextset COMMAND --help tells its options)"
+    last = "  --version prints the version; with --debug a command that fails shows where"
+    return "\n".join([first, "", *rows, "", last])
 
 
-def command(name: str) -> Any:
+def runner(name: str) -> Any:
     """The function that runs a command on its words."""
     if name not in COMMANDS:
         raise UsageError(f"there is no command {name!r}{nearest(name, COMMANDS)}")

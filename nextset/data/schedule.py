@@ -45,6 +45,11 @@ class Schedule:
         """Steps of an epoch, at least 1."""
         return max(self.count // self.batch, 1)
 
+    @property
+    def rounds(self) -> int:
+        """Pieces of `once` that every process has."""
+        return -(-(self.count // self.world) // self.share)
+
     def at(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """This process's items of `step`: their places in the data set and the epochs they belong to, (share,) int64 each."""
         places = self.rank * self.share + np.arange(self.share)

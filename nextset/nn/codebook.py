@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..noise import mix
-from .precision import at_least_float32
+from .precision import at_least_float32, full_precision
 
 WINDOW = (
     100  # how far the running average looks back, in hits of a fairly used code: the same for any batch and vocabulary
@@ -58,7 +58,7 @@ class Codebook(nn.Module):
 
     def forward(self, latents: Tensor) -> Quantised:
         """Quantises latents (..., D); in training mode their codes are counted."""
-        with torch.autocast(latents.device.type, enabled=False):
+        with full_precision(latents.device):
             z = self.placed(latents)
             ids = self.nearest(latents)
             codes = self.embed(ids)
@@ -80,7 +80,7 @@ class Codebook(nn.Module):
     @torch.no_grad()
     def nearest(self, latents: Tensor) -> Tensor:
         """Ids (...) of the nearest codes to latents (..., D): the largest z.e - |e|^2 / 2."""
-        with torch.autocast(latents.device.type, enabled=False):
+        with full_precision(latents.device):
             codes = self.placed(self.weight)
             bias = -0.5 * codes.square().sum(-1)
             rows = self.placed(latents).flatten(0, -2).split(max(1, LARGEST_TABLE // self.vocab))

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from ..data.loader import Batch
+from ..data.batch import Batch
 from ..model import Model
 from .phase import Phase, Trainee
 
@@ -46,7 +45,6 @@ class NetworkPhase(Phase):
         tokens = batch.tokens
         if tokens is None:
             self.model.tokenizer.to(batch.images.device)
-            with torch.autocast(batch.images.device.type, enabled=False):
-                tokens = self.model.encode(batch.images).data
+            tokens = self.model.tokenizer.encode(batch.images).data  # outside autocast: in full precision
         condition = self.model.system.condition.of(batch.labels, batch.captions)
         return tokens, self.model.network.condition.prepare(condition, len(tokens), tokens.device), seed

@@ -1,4 +1,4 @@
-"""The NaN guard: a step whose loss or gradient is not finite is never applied, and the layer where it began is named."""
+"""The NaN guard: a step whose gradient is not finite is never applied, and the layer where it began is named."""
 
 from __future__ import annotations
 
@@ -11,8 +11,22 @@ from torch import Tensor, nn
 from ..errors import NextsetError
 
 
-def first_bad_layer(module: nn.Module, call: Callable[[], Any]) -> str:
-    """Runs `call` again and names the first layer, in order of computation, whose output is not finite."""
+def check_finite(norm: float, loss: float, step: int, module: nn.Module, again: Callable[[], Any]) -> None:
+    """Raises NextsetError naming step and layer if the gradient's `norm` is not finite; `again` repeats the forward pass.
+
+    Only the norm decides, since all processes have the same one and so stop together.
+    """
+    if torch.tensor(norm).isfinite():
+        return
+    where = _first_bad_layer(module, again) or _bad_weight(module) or "the loss itself"
+    raise NextsetError(
+        f"the gradient is not finite at step {step} (loss {loss:.4g}), first in {where}; the step was not applied and the "
+        "state before it is saved: resume with a lower lr, a smaller clip, or precision float32"
+    )
+
+
+def _first_bad_layer(module: nn.Module, again: Callable[[], Any]) -> str:
+    """The first layer, in order of computation, whose output is not finite."""
     found: list[str] = []
 
     def watch(name: str) -> Callable[..., None]:
@@ -25,28 +39,18 @@ def first_bad_layer(module: nn.Module, call: Callable[[], Any]) -> str:
     hooks = [layer.register_forward_hook(watch(name)) for name, layer in module.named_modules()]
     try:
         with torch.no_grad():
-            call()
+            again()
     finally:
         for hook in hooks:
             hook.remove()
-    return found[0] if found else _bad_weight(module)
+    return found[0] if found else ""
 
 
 def _bad_weight(module: nn.Module) -> str:
     for name, parameter in module.named_parameters():
         if not torch.isfinite(parameter).all():
             return f"weight {name!r}"
+    for name, parameter in module.named_parameters():
         if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
-            return f"gradient of {name!r}"
-    return "the loss itself"
-
-
-def check_finite(value: float, what: str, step: int, module: nn.Module, call: Callable[[], Any]) -> None:
-    """Raises NextsetError naming step and layer if `value` is not finite."""
-    if value == value and abs(value) != float("inf"):
-        return
-    where = first_bad_layer(module, call)
-    raise NextsetError(
-        f"{what} became {value} at step {step}, first in {where}; the step was not applied and the state before it is saved: "
-        "resume with a lower lr, a smaller clip, or precision float32"
-    )
+            return f"the gradient of {name!r}"
+    return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ class Journal:
 
     def __init__(self, folder: Path, start: int, steps: int, images: int, active: bool) -> None:
         self.folder, self.images, self.active = folder, images, active
+        self.last: dict[str, float] = {}  # the figures last logged
         self.bar = tqdm(total=steps, initial=start, unit="step", disable=None if active else True, dynamic_ncols=True)
         if not active:
             return
@@ -36,6 +38,7 @@ class Journal:
 
     def figures(self, step: int, figures: dict[str, float]) -> None:
         """Logs numbers at `step`."""
+        self.last = {**figures}
         if not self.active:
             return
         self.file.write(json.dumps({"step": step, **figures}) + "\n")
@@ -55,7 +58,7 @@ class Journal:
     def say(self, text: str) -> None:
         """A line on the screen that does not break the bar."""
         if self.active:
-            self.bar.write(text)
+            self.bar.write(text, file=sys.stderr)
 
     def close(self) -> None:
         """Flushes and closes."""

@@ -1,4 +1,4 @@
-"""A phase is one optimiser's share of a training step: generators have one, a tokenizer with a discriminator two."""
+"""A phase is one optimiser's share of a training step: generators have one, a tokenizer with an adversary two."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..data.loader import Batch
+from ..backbones.base import BackboneModule
+from ..data.batch import Batch
 from .recipe import Recipe
 
 
@@ -26,7 +27,10 @@ class Phase(ABC):
 
 
 class Trainee(ABC):
-    """Something to train: its phases, how it is saved, and what to show of it."""
+    """Something to train: its phases, how it is saved, and what to show of it.
+
+    All phases' gradients are computed before any of their optimisers steps.
+    """
 
     phases: Sequence[Phase]
 
@@ -41,6 +45,13 @@ class Trainee(ABC):
     def after(self, step: int) -> dict[str, float]:
         """Called once the optimisers have stepped; returns figures to log."""
         return {}
+
+
+def checkpoint_activations(module: nn.Module, wanted: bool) -> None:
+    """Has the backbones inside recompute their activations in the backward pass, or keep them."""
+    for part in module.modules():
+        if isinstance(part, BackboneModule):
+            part.checkpointing = wanted
 
 
 def optimiser(module: nn.Module, recipe: Recipe) -> torch.optim.AdamW:

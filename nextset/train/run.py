@@ -1,0 +1,163 @@
+"""From names to a trainer: what `nextset train` and `nextset train-tokenizer` put together, for Python as well."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..conditions.label import Label
+from ..data.base import Dataset
+from ..data.batch import Batches
+from ..data.encode import fingerprint
+from ..data.loader import Loader
+from ..data.open import open_dataset
+from ..data.tokens import INDEX, TokenCache, TokenLoader
+from ..errors import UsageError
+from ..layout import Layout
+from ..model import Model
+from ..objectives.adversarial import TokenizerLoss
+from ..pretrained import load_tokenizer
+from ..system import System
+from ..tokenizers.base import Tokenizer
+from .generator import Generator
+from .phase import Trainee
+from .recipe import Options, Recipe
+from .tokenizer import Revival, TokenizerTrainee
+from .trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A run before any device is asked: what is trained, on what, judged by what."""
+
+    trainee: Trainee
+    train: Batches
+    held_out: Batches | None
+    about: dict[str, Any]
+    tokens: int
+    """Sites of an image."""
+
+    def trainer(self, recipe: Recipe, options: Options) -> Trainer:
+        """The trainer; see there for what it raises."""
+        return Trainer(self.trainee, recipe, options, self.train, self.held_out, self.about)
+
+
+def set_up_generator(
+    system: System | Model, data: str, recipe: Recipe, *, tokenizer: str = "", held_out: str = "", workers: int = 0
+) -> Setup:
+    """Training `system`, or going on from a loaded model, on `data` (see `open_dataset`, or a folder of a token cache).
+
+    `tokenizer` is the folder of a trained one, which a system with a learned tokenizer needs; `held_out` other data to
+    judge on (default: the test split of `data`). Raises UsageError where these do not fit together.
+    """
+    model = _model(system, tokenizer, recipe.seed)
+    if _is_cache(data):
+        made_by = load_tokenizer(tokenizer) if tokenizer else (model.system.tokenizer, model.tokenizer)
+        needs = model.system.layout, fingerprint(made_by[1], made_by[0])
+        train: Batches = _cached(data, *needs, recipe, workers, shuffle=True)
+        judged: Batches | None = _cached(held_out, *needs, recipe, workers, shuffle=False) if held_out else None
+        _check_labels(model.system, TokenCache(data).classes, data)
+    else:
+        shape = model.system.size, model.system.tokenizer.channels
+        dataset = open_dataset(data, "train")
+        _check_labels(model.system, dataset.classes, data)
+        train = _loader(dataset, *shape, recipe, workers, shuffle=True)
+        judged = _held_out(held_out or data, *shape, recipe, workers)
+    about = {"kind": "generator", "system": model.system.to_dict(), "data": data}
+    return Setup(Generator(model), train, judged, about, model.system.layout.sites)
+
+
+def set_up_tokenizer(
+    spec: Tokenizer,
+    size: tuple[int, int],
+    data: str,
+    recipe: Recipe,
+    *,
+    loss: TokenizerLoss,
+    revival: Revival,
+    held_out: str = "",
+    workers: int = 0,
+) -> Setup:
+    """Training the tokenizer `spec` on images of `size` (height, width) from `data`."""
+    spec.layout(size)  # says now where the size does not fit
+    torch.manual_seed(recipe.seed)
+    trainee = TokenizerTrainee(spec, loss, revival, recipe.steps)
+    if not any(True for _ in trainee.module.parameters()):
+        raise UsageError(f"tokenizer {spec} has no weights to train; choose a learned one, such as VQ")
+    train = _loader(open_dataset(data, "train"), size, spec.channels, recipe, workers, shuffle=True)
+    judged = _held_out(held_out or data, size, spec.channels, recipe, workers)
+    about = {"kind": "tokenizer", "tokenizer": spec.to_dict(), "loss": loss.to_dict(), "size": list(size), "data": data}
+    return Setup(trainee, train, judged, about, spec.layout(size).sites)
+
+
+# -- the model
+
+
+def _model(system: System | Model, tokenizer: str, seed: int) -> Model:
+    if isinstance(system, Model):
+        return system
+    torch.manual_seed(seed)
+    if not tokenizer:
+        model = system.build()
+        if any(True for _ in model.tokenizer.parameters()):
+            raise UsageError(
+                f"tokenizer: {type(system.tokenizer).__name__} is learned, so give the folder of a trained one "
+                "(made by `nextset train-tokenizer`)"
+            )
+        return model
+    spec, module = load_tokenizer(tokenizer)
+    model = dataclasses.replace(system, tokenizer=spec).build()
+    model.tokenizer.load_state_dict(module.state_dict())
+    return model
+
+
+def _check_labels(system: System, classes: tuple[str, ...], data: str) -> None:
+    if not isinstance(system.condition, Label):
+        return
+    if not classes:
+        raise UsageError(
+            f"data {data!r} has no classes; train an unconditional system, or sort it into a folder a class"
+        )
+    if len(classes) > system.condition.classes:
+        raise UsageError(
+            f"data {data!r} has {len(classes)} classes, the system only {system.condition.classes}: set condition.classes"
+        )
+
+
+# -- the data
+
+
+def _is_cache(data: str) -> bool:
+    folder = Path(data)
+    return (folder / INDEX).is_file() and any(folder.glob("*.safetensors"))
+
+
+def _place() -> tuple[int, int]:
+    """(rank, world) as launchers say it."""
+    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+
+
+def _loader(
+    dataset: Dataset, size: tuple[int, int], channels: int, recipe: Recipe, workers: int, shuffle: bool
+) -> Loader:
+    rank, world = _place()
+    augment = recipe.augment and shuffle
+    return Loader(dataset, recipe.batch, size, channels, recipe.seed, shuffle, augment, rank, world, workers)
+
+
+def _held_out(data: str, size: tuple[int, int], channels: int, recipe: Recipe, workers: int) -> Loader:
+    return _loader(open_dataset(data, "test"), size, channels, recipe, workers, shuffle=False)
+
+
+def _cached(data: str, layout: Layout, maker: str, recipe: Recipe, workers: int, shuffle: bool) -> TokenLoader:
+    cache = TokenCache(data)
+    cache.check_tokenizer(maker)
+    if cache.layout != layout:
+        raise UsageError(f"data {data!r} holds tokens on {cache.layout}, the system needs {layout}")
+    rank, world = _place()
+    return TokenLoader(cache, recipe.batch, recipe.seed, shuffle, rank, world, workers)
