@@ -1,0 +1,112 @@
+"""`nextset data check` and `nextset data encode`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+import tyro
+
+from .. import weights
+from ..data.check import check
+from ..data.encode import Encoding, write_cache
+from ..data.open import open_dataset
+from ..errors import UsageError
+from ..pretrained import load_tokenizer
+from ..sampling import Share
+from . import command
+from .command import Json, say
+
+SOURCE = "digits, shapes, shapes-64, hf:owner/name, a folder of images, shards, or a .jsonl list."
+Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE", help=SOURCE)]
+
+
+@dataclass(frozen=True)
+class Check:
+    """Decode every picture and say what there is: sizes, modes, classes, broken files. Exit code 1 where some are broken."""
+
+    source: Source
+    json: Json = False
+
+    def run(self) -> int:
+        """Prints the report."""
+        report = check(self.source)
+        say(self.json, report.to_dict(), str(report))
+        return 0 if report.ok else 1
+
+
+@dataclass(frozen=True)
+class Encode:
+    """Encode every picture once and write the tokens to a cache; stopped, the same command goes on where it was.
+
+    Under torchrun (RANK, WORLD_SIZE) the processes share the shards.
+    """
+
+    source: Source
+    tokenizer: str
+    """Folder or hub id of a saved tokenizer, or of a saved model, whose tokenizer and size are taken."""
+    out: Path
+    """Folder of the cache."""
+    size: Annotated[tuple[int, int] | None, tyro.conf.arg(metavar="H W")] = None
+    """Height and width of the pictures; by default those of the model."""
+    split: Literal["train", "test", "all"] = "train"
+    """Which pictures."""
+    batch: int = 64
+    """Pictures encoded at once."""
+    shard: int = 8192
+    """Pictures of a file."""
+    mirror: bool = False
+    """Encode each picture mirrored too, for training that flips."""
+    latents: Literal["float16", "float32"] = "float16"
+    """Precision of latent tokens; ids take the smallest integers that hold them."""
+    workers: int = 0
+    """Processes that read pictures."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, ...; auto takes a CUDA device where there is one."""
+    json: Json = False
+
+    def run(self) -> int:
+        """Writes the cache, or this process's share of it."""
+        if self.batch < 1 or self.workers < 0:
+            raise UsageError(f"batch must be at least 1 and workers at least 0, got {self.batch} and {self.workers}")
+        share = Share.from_environment()
+        how = Encoding(self.batch, self.shard, self.mirror, self.latents, self.workers, share.rank, share.world)
+        device, size = self._device(share), self._size()
+        dataset = open_dataset(self.source, self.split)
+        spec, module = load_tokenizer(self.tokenizer)
+        cache = write_cache(self.out, dataset, module.to(device), spec, size, how)
+        found = {"out": str(self.out), "pictures": len(dataset), "size": list(size), "whole": cache is not None}
+        done = "wrote" if cache else "this process's share is done of"
+        say(self.json, found, f"{done} {self.out}: the tokens of {len(dataset)} pictures of {dataset.name}")
+        return 0
+
+    def _size(self) -> tuple[int, int]:
+        """(height, width) as asked, or of the model."""
+        if self.size is not None:
+            return self.size
+        config = weights.load_config(weights.find_folder(self.tokenizer))
+        if "system" not in config:
+            raise UsageError(f"size: {self.tokenizer} holds no model that would say it; give --size H W")
+        height, width = config["system"]["size"]
+        return height, width
+
+    def _device(self, share: Share) -> torch.device:
+        """Of several processes on one machine each takes the next CUDA device, where none is named."""
+        several = share.world > 1 and self.device == "auto" and torch.cuda.is_available()
+        return command.device(f"cuda:{share.local}" if several else self.device)
+
+
+COMMAND: Any = Annotated[Check, tyro.conf.subcommand("check")] | Annotated[Encode, tyro.conf.subcommand("encode")]
+
+
+class Data:
+    """The command `nextset data`."""
+
+    @classmethod
+    def main(cls, words: Sequence[str]) -> int:
+        """Runs `check` or `encode`."""
+        chosen: Check | Encode = command.parse(COMMAND, "data", words)
+        return chosen.run()

@@ -1,0 +1,100 @@
+"""The options that all commands that draw share, and the model that they load."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from ..conditions import Label
+from ..decode import Guidance, Pick
+from ..decode.guidance import guidance
+from ..errors import UsageError
+from ..model import Model
+from ..sampling.share import ALONE, Share
+from ..system import System
+from . import command
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How pictures are drawn. What is not given is the checkpoint's own default."""
+
+    seed: int = 0
+    """Decides every random number: the same seed, the same pictures."""
+    batch: int = 32
+    """Pictures drawn at once; does not change them."""
+    guidance: float | None = None
+    """Scale s of classifier-free guidance u + s (c - u); 1: none."""
+    schedule: Literal["constant", "linear", "power-cosine"] | None = None
+    """Course of the guidance over the steps; constant unless given."""
+    temperature: float | None = None
+    """Of the distribution of a token; 0: always the most likely."""
+    top_k: int | None = None
+    """Draw from the k most likely tokens only; 0: all."""
+    top_p: float | None = None
+    """Draw from the likeliest tokens of this probability together only; 1: all."""
+    device: str = "auto"
+    """auto (the first CUDA device, else the CPU), cpu, cuda, cuda:1, mps."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the network; the tokenizer stays float32."""
+
+    def check(self) -> None:
+        """Raises UsageError for options that no checkpoint can take."""
+        if self.batch < 1:
+            raise UsageError(f"batch must be at least 1, got {self.batch}")
+        if self.schedule and self.guidance is None:
+            raise UsageError(f"schedule {self.schedule} needs a scale: give --guidance as well")
+        if self.guidance is not None:
+            guidance(self.guidance)
+        Pick(**self.picks)
+
+    @property
+    def picks(self) -> dict[str, Any]:
+        """The fields of `Pick` that are given."""
+        fields = {"temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p}
+        return {name: value for name, value in fields.items() if value is not None}
+
+    def guidance_of(self, system: System) -> Guidance:
+        """What is given, else the system's own. Raises UsageError for guidance of a model that is told nothing."""
+        if self.guidance is None:
+            return system.guidance
+        if self.guidance != 1 and told(system) == "nothing":
+            raise UsageError(f"guidance {self.guidance:g} needs a condition, and this model has none; leave it out")
+        return guidance(self.guidance, self.schedule or "constant")
+
+    def pick_of(self, system: System) -> Pick:
+        """What is given, else the system's own."""
+        return dataclasses.replace(system.pick, **self.picks)
+
+    def place(self, model: Model, share: Share = ALONE) -> Model:
+        """The model in its dtype on its device; of several processes on one machine each takes the next CUDA device."""
+        model.network.to(DTYPES[self.dtype])
+        several = share.world > 1 and self.device in ("auto", "cuda") and torch.cuda.is_available()
+        return model.to(command.device(f"cuda:{share.local}" if several else self.device))
+
+
+def told(system: System) -> Literal["nothing", "label", "caption"]:
+    """What the condition of a system uses. Raises UsageError where that is nothing that a data set or a command can say."""
+    try:
+        used = system.condition.of(torch.zeros(1, dtype=torch.int64), ["a picture"])
+    except UsageError as error:
+        raise UsageError(f"this model is told {system.condition}; draw with Model.generate in Python") from error
+    if used is None:
+        return "nothing"
+    return "label" if isinstance(used, torch.Tensor) else "caption"
+
+
+def classes(system: System) -> int:
+    """How many classes the model knows; 0 where it is told nothing. Raises UsageError where it is told something else."""
+    if told(system) == "nothing":
+        return 0
+    if not isinstance(system.condition, Label):
+        raise UsageError(
+            f"this model is told {system.condition}, which has no classes; draw with Model.generate in Python"
+        )
+    return system.condition.classes

@@ -1,0 +1,58 @@
+"""What decides a set of pictures, as data: two jobs that are equal draw the same pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..decode import Guidance, Pick
+from ..errors import UsageError
+from ..evaluate.features import weights_hash
+from ..model import Model
+from ..spec import Spec
+
+
+@dataclass(frozen=True)
+class Job(Spec):
+    """`count` pictures of the model with the hash `model`; picture i has the class classes[i mod len(classes)], none where empty.
+
+    Picture i draws from the stream (seed, i), whatever else is drawn beside it. `dtype` is that of the network: it, the batch
+    and the device decide how sums round, so with other ones a picture may now and then differ where a draw was close.
+    """
+
+    model: str
+    classes: tuple[int, ...]
+    count: int
+    seed: int
+    guidance: Guidance
+    pick: Pick
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise UsageError(f"count must be at least 1, got {self.count}")
+
+    def label(self, index: int) -> int | None:
+        """The class of picture `index`."""
+        return self.classes[index % len(self.classes)] if self.classes else None
+
+    def labels(self, chosen: range) -> Tensor | None:
+        """The classes of these pictures, int64."""
+        return torch.tensor([self.label(i) for i in chosen], dtype=torch.int64) if self.classes else None
+
+
+def identity(model: Model) -> str:
+    """The first 16 hex digits of a hash of system and weights: what a job knows its model by."""
+    system = json.dumps(model.system.to_dict(), sort_keys=True)
+    return hashlib.sha256(f"{system} {weights_hash(model)}".encode()).hexdigest()[:16]
+
+
+def words(spec: Spec) -> str:
+    """Every field of a spec of numbers, in one spelling: equal specs, equal words, in every version that has these fields."""
+    fields = (f"{f.name}={getattr(spec, f.name):.12g}" for f in dataclasses.fields(spec))
+    return f"{type(spec).__name__}({', '.join(fields)})"
