@@ -1,19 +1,41 @@
-"""What a system costs, counted on the meta device: no weights are made and nothing is computed."""
+"""What a system costs, counted on the meta device: no weights are made and nothing is computed.
+
+Multiply-adds are those of matrix products, convolutions and attention, as torch's own counter sees them. Calls of one shape
+cost a straight line in the number of slots that the cache holds, so a few are counted and the others lie between them.
+"""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
-from .layout import Discrete
-from .system import System
+from .conditions import Condition
+from .layout import Discrete, Tokens
+from .mixers import Cache
+from .noise import Noise
+from .orders import Plan
+from .slots import PREFIX, Mask, Slots
+from .system import Network, System
+from .wirings.base import Call
+
+META = torch.device("meta")
 
 
 @dataclass(frozen=True)
 class Account:
-    """Figures of one system. `multiply_adds` are those of drawing one unguided image: the network's, the decoder's apart."""
+    """Figures of one system.
+
+    `tokens` counts ids, or vectors, over all sites. `multiply_adds` are those of drawing one unguided image with a cache (every
+    slot once, every query against all that the cache then holds; a guided step costs twice as much), `decoder_multiply_adds`
+    those of turning its tokens into pixels. The cache is that of one image.
+    """
 
     parameters: int
     tokenizer_parameters: int
@@ -22,6 +44,27 @@ class Account:
     steps: int
     multiply_adds: int
     decoder_multiply_adds: int
+    cache_bytes_float32: int
+    cache_bytes_bfloat16: int
+
+
+def account(system: System) -> Account:
+    """All figures of a system. Raises UsageError where its parts do not fit."""
+    with META:
+        network, tokenizer = system.network().eval(), system.tokenizer.build().eval()
+    drawing = _Drawing(network)
+    unit, sites = system.tokenizer.unit, system.layout.sites
+    return Account(
+        parameters=count(network),
+        tokenizer_parameters=count(tokenizer),
+        sites=sites,
+        tokens=sites * (unit.codes if isinstance(unit, Discrete) else 1),
+        steps=len(drawing.plan.sizes),
+        multiply_adds=drawing.multiply_adds(),
+        decoder_multiply_adds=multiply_adds(lambda: tokenizer.decode(Tokens(drawing.tokens, system.layout))),
+        cache_bytes_float32=drawing.cache_bytes(torch.float32),
+        cache_bytes_bfloat16=drawing.cache_bytes(torch.bfloat16),
+    )
 
 
 def count(module: nn.Module) -> int:
@@ -29,17 +72,98 @@ def count(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-def account(system: System) -> Account:
-    """All figures of a system."""
-    with torch.device("meta"):
-        network, tokenizer = system.network().eval(), system.tokenizer.build().eval()
-    unit, sites = system.tokenizer.unit, system.layout.sites
-    return Account(
-        parameters=count(network),
-        tokenizer_parameters=count(tokenizer),
-        sites=sites,
-        tokens=sites * (unit.codes if isinstance(unit, Discrete) else 1),
-        steps=len(system.order.sizes(system.layout)),
-        multiply_adds=drawing(network),
-        decoder_multiply_adds=decoding(system, tokenizer),
+def multiply_adds(run: Callable[[], Any]) -> int:
+    """Multiply-adds of what `run` computes; a mask saves nothing, since the plain products are counted."""
+    with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops() // 2
+
+
+class _Drawing:
+    """The decoding of one image on the meta device, call by call."""
+
+    def __init__(self, network: Network) -> None:
+        system = self.system = network.system
+        self.network, self.width, sites = network, system.backbone.width, system.layout.sites
+        self.plan = Plan(torch.empty(sites, dtype=torch.int64, device=META), system.order.sizes(system.layout))
+        self.script = network.script(self.plan.sizes, META)
+        self.tokens = _blank(system)
+        self.prepared = _nothing_asked(system.condition)
+        with torch.inference_mode():
+            self.conditioning = network.condition(self.prepared)
+            self.drawn = network.head.draw(Noise(0, range(1), META), sites)
+
+    def multiply_adds(self) -> int:
+        """Over all calls and the condition."""
+        kinds: dict[tuple[int, ...], tuple[Call, list[int]]] = {}
+        held = 0
+        for call in self.script.steps:
+            kinds.setdefault(_kind(call), (call, []))[1].append(held)
+            held += call.keep
+        steps = sum(_total(functools.partial(self._cost, call), places) for call, places in kinds.values())
+        return steps + multiply_adds(lambda: self.network.condition(self.prepared))
+
+    def cache_bytes(self, dtype: torch.dtype) -> int:
+        """Of all tensors that the states of a cache hold, where the weights are of `dtype`."""
+        states = self._cache(dtype).states
+        return sum(v.nbytes for state in states for v in vars(state).values() if isinstance(v, Tensor))
+
+    def _cache(self, dtype: torch.dtype = torch.float32) -> Cache:
+        return self.network.backbone.cache(1, self.script.length, self.conditioning.prefix.to(dtype))
+
+    def _cost(self, call: Call, held: int) -> int:
+        """Of one call after others that left `held` slots in the cache."""
+        cache = self._cache()
+        if held:
+            site = torch.zeros(held, dtype=torch.int64, device=META)
+            with torch.inference_mode():
+                self._hidden(self.conditioning.prefix.new_empty(1, held, self.width), site, held, cache)
+
+        def step() -> None:
+            x = self.network.wiring.fill(call.table, self.conditioning.prefix, self.tokens, self.plan)
+            hidden = self._hidden(x, call.sites(self.plan), call.keep, cache)[:, call.predictors]
+            self.network.head.sample(hidden, None, 1.0, self.drawn[:, call.ranks], self.system.pick)
+
+        return multiply_adds(step)
+
+    def _hidden(self, x: Tensor, site: Tensor, keep: int, cache: Cache) -> Tensor:
+        return self.network.backbone(Slots(x, site, Mask(), keep, self.conditioning.vector), cache)
+
+
+def _kind(call: Call) -> tuple[int, ...]:
+    """What the shapes of a call follow from, beside the cache."""
+    table = call.table
+    return (
+        len(table),
+        call.keep,
+        len(table.predictors()),
+        int((table.holds >= 0).sum()),
+        int((table.holds == PREFIX).sum()),
     )
+
+
+def _total(cost: Callable[[int], int], places: Sequence[int]) -> int:
+    """The sum of `cost` over rising places: that of a straight line where first, middle and last lie on one, else by halves."""
+    if len(places) <= 3:
+        return sum(map(cost, places))
+    first, middle, last = places[0], places[len(places) // 2], places[-1]
+    start, end = cost(first), cost(last)
+    slope, rest = divmod(end - start, max(last - first, 1))
+    if rest == 0 and cost(middle) == start + slope * (middle - first):
+        return sum(start + slope * (place - first) for place in places)
+    half = len(places) // 2
+    return _total(cost, places[:half]) + _total(cost, places[half:])
+
+
+def _nothing_asked(condition: Condition) -> Tensor:
+    """What `prepare` makes of no condition. It looks at values, so that needs the CPU, but not the real width."""
+    with torch.random.fork_rng(devices=[]):
+        return condition.build(1).prepare(None, 1, torch.device("cpu")).to(META)
+
+
+def _blank(system: System) -> Tensor:
+    unit, sites = system.tokenizer.unit, system.layout.sites
+    if isinstance(unit, Discrete):
+        shape = (1, sites) if unit.codes == 1 else (1, sites, unit.codes)
+        return torch.zeros(shape, dtype=torch.int64, device=META)
+    return torch.zeros(1, sites, unit.dim, device=META)

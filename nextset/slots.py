@@ -64,10 +64,10 @@ class SlotTable:
         columns = (self.holds, self.at, self.predicts, self.avail, self.sees, self.group)
         return SlotTable(*(column[index] for column in columns))
 
-    def join(self, other: SlotTable) -> SlotTable:
+    def join(self, *others: SlotTable) -> SlotTable:
         """These slots, then the others."""
         columns = ("holds", "at", "predicts", "avail", "sees", "group")
-        return SlotTable(*(np.concatenate([getattr(self, c), getattr(other, c)]) for c in columns))
+        return SlotTable(*(np.concatenate([getattr(table, c) for table in (self, *others)]) for c in columns))
 
     def predictors(self) -> np.ndarray:
         """Indices of the slots that predict, by rising rank of what they predict."""
@@ -104,7 +104,7 @@ class Mask:
         return self if self.dense is None else replace(self, dense=self.dense.to(device))
 
     def padded(self, valid: Tensor, queries: int, keys: int) -> Mask:
-        """Hides keys that are padding: `valid` (B, keys) bool. Every slot still sees itself, so no row of the softmax is empty."""
+        """Hides keys that are padding: `valid` (B, keys) bool. Padding still sees itself, so no row of the softmax is empty."""
         dense = self.dense
         if dense is None:
             dense = torch.ones(queries, keys, dtype=torch.bool, device=valid.device)
@@ -112,7 +112,7 @@ class Mask:
         own = torch.arange(keys - queries, keys, device=valid.device)[:, None] == torch.arange(
             keys, device=valid.device
         )
-        return Mask(dense=(dense & valid[:, None, None, :keys]) | own)
+        return Mask(dense=torch.where(valid[:, None, None, :keys], dense, own))
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,11 @@ def save_folder(folder: Path, config: dict[str, Any], state: Mapping[str, Tensor
 def load_folder(source: str | Path, revision: str | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Config and tensors of a folder, or of a hub repository `owner/name`."""
     folder = find_folder(source, revision)
+    return load_config(folder), load_tensors(folder / WEIGHTS)
+
+
+def load_config(folder: Path) -> dict[str, Any]:
+    """What a folder says that it holds. Raises UsageError where it was not saved by nextset, or by a newer one."""
     try:
         config = json.loads((folder / CONFIG).read_text())
         assert isinstance(config, dict)
@@ -54,7 +59,7 @@ def load_folder(source: str | Path, revision: str | None = None) -> tuple[dict[s
         raise NextsetError(f"{folder / CONFIG} is not readable JSON ({error}); save the model again") from error
     if config.get("nextset", 0) > VERSION:
         raise UsageError(f"{folder} was written by a newer nextset (format {config['nextset']}); upgrade nextset")
-    return config, load_tensors(folder / WEIGHTS)
+    return config
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -77,13 +82,14 @@ def find_folder(source: str | Path, revision: str | None = None) -> Path:
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)):
         raise UsageError(f"{source!r} is neither a folder here nor a hub id of the form owner/name")
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import HFValidationError
 
     try:
         return Path(snapshot_download(str(source), revision=revision, allow_patterns=[CONFIG, WEIGHTS, CARD]))
-    except (RepositoryNotFoundError, LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(f"{str(source)!r} is no folder here and could not be had from the hub: {reason}") from error
+    except (HFValidationError, OSError) as error:  # all that the hub itself says is an OSError
+        raise UsageError(
+            f"{str(source)!r} is no folder here and could not be had from the hub: {_reason(error)}"
+        ) from error
 
 
 def load_exactly(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
@@ -114,8 +120,9 @@ def _few(names: Iterable[str], most: int = 3) -> str:
 
 
 def push(save: Callable[[Path], Path], repo: str, private: bool, token: str | None) -> str:
-    """Uploads the folder that `save` writes."""
+    """Uploads the folder that `save` writes. Raises UsageError for a name that the hub does not take, NextsetError where it refuses."""
     from huggingface_hub import HfApi
+    from huggingface_hub.errors import HFValidationError
 
     api = HfApi(token=token)
     folder = Path(tempfile.mkdtemp())
@@ -123,8 +130,17 @@ def push(save: Callable[[Path], Path], repo: str, private: bool, token: str | No
         save(folder)
         api.create_repo(repo, private=private, exist_ok=True)
         return str(api.upload_folder(repo_id=repo, folder_path=folder))
+    except HFValidationError as error:
+        raise UsageError(f"repo must be a hub id of the form owner/name, got {repo!r}") from error
+    except OSError as error:
+        raise NextsetError(f"the hub did not take {repo} ({_reason(error)}); log in with `hf auth login`") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what a library says."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 @dataclass(frozen=True)
@@ -145,7 +161,8 @@ class KeyMap:
             for numbers in _numbers(parts[0], state):
                 keys = [part.format(*numbers) for part in parts]
                 if all(key in left for key in keys):
-                    ours[mine.format(*numbers)] = torch.cat([left.pop(key) for key in keys])
+                    pieces = [left.pop(key) for key in keys]
+                    ours[mine.format(*numbers)] = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
         return ours | left
 
     def to_theirs(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -155,7 +172,8 @@ class KeyMap:
         for mine, names in self.names.items():
             parts = (names,) if isinstance(names, str) else names
             for numbers in _numbers(mine, state):
-                pieces = left.pop(mine.format(*numbers)).chunk(len(parts))
+                whole = left.pop(mine.format(*numbers))
+                pieces = (whole,) if len(parts) == 1 else whole.chunk(len(parts))
                 theirs |= {part.format(*numbers): piece for part, piece in zip(parts, pieces, strict=True)}
         if left:
             raise UsageError(f"no name in the other layout for {_few(left)}")

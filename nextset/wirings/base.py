@@ -65,16 +65,21 @@ class Script:
     @functools.cached_property
     def steps(self) -> tuple[Call, ...]:
         """The calls of decoding, one a step."""
-        kept: SlotTable | None = None
-        calls = []
-        for index in range(len(self._sizes)):
-            table = self._wiring.step(index, self._sizes, self.prefix)
-            keys = table if kept is None else kept.join(table)
-            keep = int((table.avail != NEVER).sum())
-            assert (table.avail[:keep] != NEVER).all(), f"{self._wiring}: slots to keep must come first in a step"
+        tables = [self._wiring.step(index, self._sizes, self.prefix) for index in range(len(self._sizes))]
+        keeps = [self._keep(table) for table in tables]
+        kept = SlotTable.join(*(table.take(slice(0, keep)) for table, keep in zip(tables, keeps, strict=True)))
+        calls, held = [], 0
+        for table, keep in zip(tables, keeps, strict=True):
+            seen = kept.take(slice(0, held + keep))
+            keys = seen if keep == len(table) else seen.join(table.take(slice(keep, None)))
             calls.append(Call(table, Mask.between(table, keys).to(self.device), keep, self.device))
-            kept = keys.take(slice(0, len(keys) - len(table) + keep))
+            held += keep
         return tuple(calls)
+
+    def _keep(self, table: SlotTable) -> int:
+        keep = int((table.avail != NEVER).sum())
+        assert (table.avail[:keep] != NEVER).all(), f"{self._wiring}: slots to keep must come first in a step"
+        return keep
 
     @functools.cached_property
     def length(self) -> int:

@@ -5,6 +5,7 @@ A slot sits at the site of the token it holds, not of the one it predicts (Llama
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,15 +55,20 @@ class Shift(Wiring):
         """Condition slots, then every token but the last."""
         if set(sizes) != {1}:
             raise UsageError(f"wiring Shift predicts one site a step, but the order takes {max(sizes)} at once")
-        step = np.arange(1 - prefix, len(sizes))
-        holds = np.where(step > 0, step - 1, PREFIX)
-        return SlotTable.of(holds, holds, np.where(step >= 0, step, NONE), avail=step, sees=step)
+        return _table(len(sizes), prefix)
 
     def step(self, index: int, sizes: tuple[int, ...], prefix: int) -> SlotTable:
         """The condition slots at first, then the slot of the token just drawn."""
-        table = self.whole(sizes, prefix)
+        table = _table(len(sizes), prefix)
         return table.take(slice(0, prefix) if index == 0 else slice(prefix + index - 1, prefix + index))
 
     def build(self, dim: int, unit: Unit, layout: Layout) -> ShiftModule:
         """The embedding table."""
         return ShiftModule(dim, unit, self.std)
+
+
+@functools.lru_cache(maxsize=32)
+def _table(steps: int, prefix: int) -> SlotTable:
+    step = np.arange(1 - prefix, steps)
+    holds = np.where(step > 0, step - 1, PREFIX)
+    return SlotTable.of(holds, holds, np.where(step >= 0, step, NONE), avail=step, sees=step)

@@ -1,0 +1,153 @@
+"""What a system is said to cost is what drawing with it really takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from nextset import System, catalogue
+from nextset.account import account
+from nextset.backbones import Llama
+from nextset.backbones.llama import LlamaModule
+from nextset.conditions import Unconditional
+from nextset.layout import Layout
+from nextset.mixers import Attention
+from nextset.mixers.base import Context, Mixer, MixerModule, State
+from nextset.noise import Noise
+from nextset.orders import Order, Plan
+from nextset.tokenizers.vq import VQ
+
+from .laws.own import Queries
+
+TINY = catalogue.spec("llamagen/tiny")
+
+
+@dataclass(frozen=True)
+class Chunks(Order):
+    """Several sites a step, as many as one says."""
+
+    cut: tuple[int, ...]
+
+    def sizes(self, layout: Layout) -> tuple[int, ...]:
+        return self.cut
+
+    def plan(self, layout: Layout, noise: Noise) -> Plan:
+        return Plan(noise.permutation(layout.sites), self.cut)
+
+
+class Past(State):
+    def __init__(self, held: Tensor, kept: int = 0) -> None:
+        self.held, self.kept = held, kept
+
+    def narrow(self, batch: int) -> Past:
+        return Past(self.held[:batch], self.kept)
+
+
+class WindowModule(MixerModule):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, x: Tensor, context: Context, state: State | None = None) -> Tensor:
+        assert isinstance(state, Past)
+        end = state.kept + x.shape[1]
+        state.held[:, state.kept : end] = x
+        state.kept += context.keep
+        seen = state.held[:, max(end - self.width, 0) : end]
+        return (x @ seen.transpose(1, 2)).softmax(-1) @ seen
+
+    def state(self, batch: int, slots: int, like: Tensor) -> Past:
+        return Past(like.new_zeros(batch, slots, like.shape[-1]))
+
+
+@dataclass(frozen=True)
+class Window(Mixer):
+    """Sees the last `width` slots only, so its cost is no straight line in the slots that the cache holds."""
+
+    width: int
+
+    def build(self, dim: int, dropout: float) -> WindowModule:
+        return WindowModule(self.width)
+
+    def rotary_dim(self, dim: int) -> None:
+        return None
+
+
+def measured(system: System, condition: Any = 0) -> int:
+    """Multiply-adds of really drawing one image."""
+    model = system.build()
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        model.generate(condition, guidance=1.0)
+    return counter.get_total_flops() // 2
+
+
+SYSTEMS = {
+    "tiny": TINY,
+    "grouped queries": replace(TINY, backbone=Llama(16, 2, Attention(4, groups=2), hidden_multiple=16)),
+    "several sites a step": replace(TINY, order=Chunks((1, 3, 3, 3, 3, 2, 1)), wiring=Queries()),
+    "everything at once": replace(TINY, order=Chunks((16,)), wiring=Queries()),
+    "a window": replace(TINY, backbone=Llama(16, 3, Window(5), hidden_multiple=16)),
+    "a decoder": replace(TINY, tokenizer=VQ(8, 4, 8, (1, 2), blocks=1, latent=8, groups=4), size=(8, 8)),
+    "captions": replace(TINY, condition=catalogue.spec("llamagen/t2i-xl-256").condition),
+}
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_it_is_what_drawing_takes(name: str) -> None:
+    counted = account(SYSTEMS[name])
+    total = measured(SYSTEMS[name], None if name == "captions" else 0)
+    assert counted.multiply_adds + counted.decoder_multiply_adds == total
+    assert (counted.decoder_multiply_adds > 0) == (name == "a decoder")
+
+
+def test_it_is_what_the_paper_and_pencil_give() -> None:
+    dim, depth, hidden, vocab, sites = 16, 2, 48, 5, 16
+    matrices = 3 * dim * dim + dim * dim + dim * 2 * hidden + hidden * dim  # qkv, out, rise, fall
+    attention = sum(2 * dim * keys for keys in range(1, sites + 1))  # queries by keys, then by values
+    counted = account(TINY)
+    assert counted.multiply_adds == sites * (depth * matrices + dim * vocab) + depth * attention
+    norms = (2 * depth + 1) * dim
+    assert counted.parameters == depth * matrices + norms + (3 + 1) * dim + 2 * vocab * dim  # classes, tokens, head
+    assert (counted.sites, counted.tokens, counted.steps, counted.tokenizer_parameters) == (16, 16, 16, 0)
+    assert counted.cache_bytes_float32 == depth * 2 * dim * sites * 4
+    assert counted.cache_bytes_bfloat16 == counted.cache_bytes_float32 // 2
+    assert counted.decoder_multiply_adds == 0
+
+
+def test_a_long_sequence_takes_few_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The published sizes have hundreds of steps; what is run does not grow with them."""
+    calls, forward = [], LlamaModule.forward
+
+    def watched(self: LlamaModule, *args: Any) -> Tensor:
+        calls.append(1)
+        return forward(self, *args)
+
+    monkeypatch.setattr(LlamaModule, "forward", watched)
+    found = account(replace(TINY, size=(64, 64)))
+    assert found.steps == 4096
+    assert len(calls) <= 8
+
+
+def test_published_sizes_have_their_parameters() -> None:
+    """The counts that the LlamaGen paper states: 111M and 343M, with a 72M tokenizer."""
+    found = account(catalogue.spec("llamagen/b"))
+    assert round(found.parameters / 1e6) == 111
+    assert round(found.tokenizer_parameters / 1e6) == 72
+    assert found.tokens == 256
+
+
+def test_nothing_is_made_or_drawn() -> None:
+    before = torch.get_rng_state()
+    account(SYSTEMS["captions"])
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_unconditional_systems_count_too() -> None:
+    system = replace(TINY, condition=Unconditional())
+    assert account(system).multiply_adds == account(TINY).multiply_adds
