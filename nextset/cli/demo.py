@@ -70,7 +70,7 @@ class Demo:
         folder = self.out / "model"
         recipe = replace(RECIPE, steps=self.steps)
         options = Options(folder, resume=(folder / FILE).exists(), sample_every=0, eval_every=100, save_every=200)
-        return set_up_generator(catalogue.spec(SYSTEM), DATA, recipe).trainer(recipe, options).run()
+        return set_up_generator(catalogue.spec(SYSTEM), DATA, recipe).trainer(options).run()
 
     def _draw(self, model: Model) -> None:
         labels = [label for label in range(CLASSES) for _ in range(10)]

@@ -64,7 +64,7 @@ class Train:
                 workers=self.options.workers,
             )
 
-        return _run(build, self.recipe, self.options, self.dry_run, self.json)
+        return _run(build, self.options, self.dry_run, self.json)
 
 
 @dataclass(frozen=True)
@@ -114,21 +114,26 @@ class TrainTokenizer:
                 workers=self.options.workers,
             )
 
-        return _run(build, self.recipe, self.options, self.dry_run, self.json)
+        return _run(build, self.options, self.dry_run, self.json)
 
 
-def _run(build: Callable[[], Setup], recipe: Recipe, options: Options, dry_run: bool, as_json: bool) -> int:
+def _run(build: Callable[[], Setup], options: Options, dry_run: bool, as_json: bool) -> int:
     if dry_run:
-        found = estimate(build, recipe, options)
+        found = estimate(build, options)
         say(as_json, found.to_dict(), str(found))
         return 0 if found.fits else 1
     folder_is_free(options)
-    trainer = build().trainer(recipe, options)
+    trainer = build().trainer(options)
     signal = trainer.run()
     if not trainer.accelerator.is_main_process:
         return 128 + signal if signal else 0
     last = trainer.journal.last
-    told = {"out": str(options.out), "step": trainer.done, "steps": recipe.steps, "stopped_by": signal or None} | last
+    told = {
+        "out": str(options.out),
+        "step": trainer.done,
+        "steps": trainer.recipe.steps,
+        "stopped_by": signal or None,
+    } | last
     text = f"stopped after step {trainer.done}; continue with --resume" if signal else "done"
     figures = ", ".join(f"{k.replace('_', ' ')} {v:.4g}" for k, v in last.items() if "loss" in k)
     say(as_json, told, f"{text}: {figures}; the model is in {options.out}")

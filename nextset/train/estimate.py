@@ -19,7 +19,7 @@ from ..backbones.base import BackboneModule
 from ..data.batch import Batch
 from .devices import half
 from .phase import Phase, checkpoint_activations
-from .recipe import Options, Recipe
+from .recipe import Options
 from .run import Setup
 
 FLOAT = 4  # bytes of a weight in training
@@ -72,23 +72,23 @@ class Estimate:
         return "\n".join(lines)
 
 
-def estimate(build: Callable[[], Setup], recipe: Recipe, options: Options, steps: int = 3) -> Estimate:
+def estimate(build: Callable[[], Setup], options: Options, steps: int = 3) -> Estimate:
     """Counts memory and, where it fits, measures `steps` real steps; `build` makes the setup. Nothing is written."""
     with torch.device("meta"):
         empty = build()
-    counted = _counted(empty, recipe, options)
+    counted = _counted(empty, options)
     if not counted.fits:
         return counted
     setup = build()
-    seconds = setup.trainer(recipe, options).rehearse(steps)
-    images = recipe.batch / seconds
+    seconds = setup.trainer(options).rehearse(steps)
+    images = setup.recipe.batch / seconds
     return dataclasses.replace(
-        counted, images_per_second=images, tokens_per_second=images * setup.tokens, seconds=seconds * recipe.steps
+        counted, images_per_second=images, tokens_per_second=images * setup.tokens, seconds=seconds * setup.recipe.steps
     )
 
 
-def _counted(setup: Setup, recipe: Recipe, options: Options) -> Estimate:
-    phases = setup.trainee.phases
+def _counted(setup: Setup, options: Options) -> Estimate:
+    phases, recipe = setup.trainee.phases, setup.recipe
     part = setup.train.at(0).split(recipe.accumulate)[0]
     kept = [_activations(phase, part, options.checkpointing) for phase in phases]
     total = sum(p.numel() for phase in phases for p in phase.module.parameters() if p.requires_grad)

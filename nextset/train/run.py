@@ -39,12 +39,16 @@ class Setup:
     train: Batches
     held_out: Batches | None
     about: dict[str, Any]
-    tokens: int
-    """Sites of an image."""
+    recipe: Recipe
+    tokens: int  # sites of an image
 
-    def trainer(self, recipe: Recipe, options: Options) -> Trainer:
+    def trainer(self, options: Options) -> Trainer:
         """The trainer; see there for what it raises."""
-        return Trainer(self.trainee, recipe, options, self.train, self.held_out, self.about)
+        return Trainer(self.trainee, self.recipe, options, self.train, self.held_out, self.about)
+
+    def run(self, out: str | Path, **options: Any) -> int:
+        """Trains into the folder `out`; `options` are fields of `Options`. Returns 0, or the number of the signal that stopped it."""
+        return self.trainer(Options(Path(out), **options)).run()
 
 
 def set_up_generator(
@@ -69,7 +73,7 @@ def set_up_generator(
         train = _loader(dataset, *shape, recipe, workers, shuffle=True)
         judged = _held_out(held_out or data, *shape, recipe, workers)
     about = {"kind": "generator", "system": model.system.to_dict(), "data": data}
-    return Setup(Generator(model), train, judged, about, model.system.layout.sites)
+    return Setup(Generator(model), train, judged, about, recipe, model.system.layout.sites)
 
 
 def set_up_tokenizer(
@@ -92,7 +96,7 @@ def set_up_tokenizer(
     train = _loader(open_dataset(data, "train"), size, spec.channels, recipe, workers, shuffle=True)
     judged = _held_out(held_out or data, size, spec.channels, recipe, workers)
     about = {"kind": "tokenizer", "tokenizer": spec.to_dict(), "loss": loss.to_dict(), "size": list(size), "data": data}
-    return Setup(trainee, train, judged, about, spec.layout(size).sites)
+    return Setup(trainee, train, judged, about, recipe, spec.layout(size).sites)
 
 
 # -- the model

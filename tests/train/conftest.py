@@ -36,7 +36,7 @@ def trainer(tmp_path: Path) -> Callable[..., Trainer]:
 
     def make(name: str = "run", system: System = SYSTEM, **changes: Any) -> Trainer:
         options = {k: changes.pop(k) for k in list(changes) if k in Options.__dataclass_fields__}
-        setup = set_up_generator(system, "digits", RECIPE)
-        return setup.trainer(replace(RECIPE, **changes), Options(tmp_path / name, **{**QUIET, **options}))
+        setup = set_up_generator(system, "digits", replace(RECIPE, **changes))
+        return setup.trainer(Options(tmp_path / name, **{**QUIET, **options}))
 
     return make

@@ -38,7 +38,7 @@ def test_counted_activations_are_those_that_autograd_keeps(system: System, recip
 
 
 def test_everything_is_said(system: System, recipe: Recipe, tmp_path: Path) -> None:
-    found = estimate(partial(set_up_generator, system, "digits", recipe), recipe, Options(tmp_path / "run"))
+    found = estimate(partial(set_up_generator, system, "digits", recipe), Options(tmp_path / "run"))
     assert found.parameters == sum(p.numel() for p in system.network().parameters())
     assert found.weights == found.gradients == found.average == found.moments // 2 == 4 * found.parameters
     assert found.fits
@@ -51,9 +51,7 @@ def test_everything_is_said(system: System, recipe: Recipe, tmp_path: Path) -> N
 def test_checkpointing_takes_less(system: System, recipe: Recipe, tmp_path: Path) -> None:
     deep = replace(system, backbone=replace(system.backbone, depth=8))
     build = partial(set_up_generator, deep, "digits", recipe)
-    kept, again = (
-        estimate(build, recipe, Options(tmp_path, checkpointing=on), steps=1).activations for on in (False, True)
-    )
+    kept, again = (estimate(build, Options(tmp_path, checkpointing=on), steps=1).activations for on in (False, True))
     assert again < 0.5 * kept
 
 
@@ -61,7 +59,7 @@ def test_what_does_not_fit_is_not_tried(
     system: System, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dry, "_available", lambda: 1000)
-    found = estimate(partial(set_up_generator, system, "digits", recipe), recipe, Options(tmp_path))
+    found = estimate(partial(set_up_generator, system, "digits", recipe), Options(tmp_path))
     assert not found.fits
     assert found.seconds is None
     assert "does not fit" in str(found)

@@ -37,7 +37,7 @@ def run(tmp_path: Path) -> Callable[..., Trainer]:
             tmp_path / name, resume=changes.pop("resume", False), log_every=1, eval_every=6, sample_every=6
         )
         recipe = replace(RECIPE, **changes)
-        return set_up_tokenizer(SPEC, (8, 8), "digits", recipe, loss=loss, revival=REVIVAL).trainer(recipe, options)
+        return set_up_tokenizer(SPEC, (8, 8), "digits", recipe, loss=loss, revival=REVIVAL).trainer(options)
 
     return make
 
@@ -110,7 +110,7 @@ def test_a_generator_trains_on_it_and_on_its_cache(
     for data in ("digits", str(tmp_path / "cache")):
         setup = set_up_generator(generator, data, recipe, tokenizer=str(tmp_path / "vq"))
         name = tmp_path / f"generator-{len(losses)}"
-        setup.trainer(recipe, Options(name, log_every=1, sample_every=0, eval_every=0)).run()
+        setup.trainer(Options(name, log_every=1, sample_every=0, eval_every=0)).run()
         losses.append([entry["loss"] for entry in read_log(name)])
         assert Model.from_pretrained(name).generate(3, count=2).shape == (2, 1, 8, 8)
     assert losses[0] == losses[1], "tokens encoded now and encoded before are the same tokens"
