@@ -23,7 +23,8 @@ class NextsetError(RuntimeError):
 def nearest(word: str, known: Iterable[str]) -> str:
     """The end of an error message: `; did you mean 'x'?` where a known word is close, else the known words."""
     known = list(known)
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    begun = [name for name in known if word and name.startswith(word)]
+    close = begun or difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     if close:
         return f"; did you mean {close[0]!r}?"
     return f"; known: {', '.join(known)}" if known else ""

@@ -131,7 +131,7 @@ class Model(nn.Module):
         """As `generate`, but yields what is known after every step; the tensors inside are reused by the next step."""
         prepared = self._prepared(condition, count)
         noise = Noise(seed, range(first, first + len(prepared)), self.device)
-        yield from self._run(prepared, noise, guidance, pick, None)
+        return self._run(prepared, noise, guidance, pick, None)
 
     def edit(
         self,
@@ -194,8 +194,10 @@ class Model(nn.Module):
     def from_pretrained(cls, source: str | Path, *, revision: str | None = None) -> Self:
         """The model saved in a folder or on the Hugging Face hub (`owner/name`), in evaluation mode on the CPU."""
         config, state = weights.load_folder(source, revision)
+        if "system" not in config:
+            raise UsageError(f"{source} holds no model; it may be a tokenizer's folder")
         with torch.device("meta"):
-            model = cls(System.from_dict(config.get("system", {})))
+            model = cls(System.from_dict(config["system"]))
         weights.load_exactly(model, state, str(source))
         return model.eval()
 
@@ -213,11 +215,16 @@ class Model(nn.Module):
         return images
 
     def _prepared(self, condition: Any, batch: int | None) -> Tensor:
-        return self.network.condition.prepare(condition, batch, self.device)
+        if batch is not None and batch < 1:
+            raise UsageError(f"count must be at least 1, got {batch}")
+        prepared = self.network.condition.prepare(condition, batch, self.device)
+        if not len(prepared):
+            raise UsageError("condition is empty; ask for at least one sample")
+        return prepared
 
     def _checked(self, images: Tensor) -> Tensor:
         expected = (self.system.tokenizer.channels, *self.system.size)
-        if not isinstance(images, Tensor) or images.ndim != 4 or tuple(images.shape[1:]) != expected:
+        if not isinstance(images, Tensor) or images.shape[1:] != expected or not len(images):
             got = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
             raise UsageError(f"images must be (B, {', '.join(map(str, expected))}) for this model, got {got}")
         if not images.is_floating_point():

@@ -11,7 +11,7 @@ import importlib
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, get_type_hints
 
 from .errors import UsageError, nearest
 
@@ -40,9 +40,8 @@ class Spec:
 
     def __str__(self) -> str:
         """The constructor call, without the fields that have their default."""
-        shown = [
-            f"{f.name}={getattr(self, f.name)}" for f in dataclasses.fields(self) if getattr(self, f.name) != f.default
-        ]
+        values = ((f, getattr(self, f.name)) for f in dataclasses.fields(self))
+        shown = [f"{f.name}={v if isinstance(v, Spec) else repr(v)}" for f, v in values if v != f.default]
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
@@ -58,9 +57,8 @@ def _plain(value: Any) -> Any:
 
 def _resolve(path: str) -> type[Spec]:
     module, _, name = path.rpartition(".")
-    own = f"{PACKAGE}.{module}"
-    try:
-        found = importlib.import_module(own)
+    try:  # a script's own leaves are in __main__, which is not the module of that name here
+        found = sys.modules[module] if module == "__main__" else importlib.import_module(f"{PACKAGE}.{module}")
     except ModuleNotFoundError:
         if module not in sys.modules:
             raise UsageError(
@@ -77,11 +75,14 @@ def _spec(data: Any) -> Spec:
     if not (isinstance(data, dict) and isinstance(data.get("type"), str)):
         raise UsageError(f"a spec is a JSON object with a 'type', got {str(data)[:80]!r}")
     cls = _resolve(data["type"])
-    fields = {f.name for f in dataclasses.fields(cls)}
+    fields, hints = [f.name for f in dataclasses.fields(cls)], get_type_hints(cls)
     values = {key: _value(value) for key, value in data.items() if key != "type"}
     for key in values:
         if key not in fields:
             raise UsageError(f"{cls.__name__} has no field {key!r}{nearest(key, fields)}")
+        kind = hints[key]
+        if isinstance(kind, type) and issubclass(kind, Spec) and not isinstance(values[key], kind):
+            raise UsageError(f"{cls.__name__}: {key} must be a {kind.__name__}, got {values[key]}")
     try:
         return cls(**values)
     except TypeError as error:

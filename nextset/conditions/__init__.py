@@ -2,6 +2,7 @@
 
 from .base import Condition, Conditioning, ConditionModule
 from .label import Label
+from .text import Text
 from .unconditional import Unconditional
 
-__all__ = ["Condition", "ConditionModule", "Conditioning", "Label", "Unconditional"]
+__all__ = ["Condition", "ConditionModule", "Conditioning", "Label", "Text", "Unconditional"]

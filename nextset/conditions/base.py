@@ -36,7 +36,10 @@ class ConditionModule(nn.Module, ABC):
 
     @abstractmethod
     def prepare(self, condition: Any, batch: int | None, device: torch.device) -> Tensor:
-        """Checks user input and makes one tensor of it whose first axis is the batch. Raises UsageError naming `condition`."""
+        """Checks user input and makes one tensor of it whose first axis is the batch; what it made before stays as it is.
+
+        Raises UsageError naming `condition`.
+        """
 
     @abstractmethod
     def forward(self, prepared: Tensor, drop: bool = False) -> Conditioning:

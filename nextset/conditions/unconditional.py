@@ -21,10 +21,12 @@ class UnconditionalModule(ConditionModule):
         self.start = nn.Parameter(torch.empty(dim).normal_(std=std))
 
     def prepare(self, condition: Any, batch: int | None, device: torch.device) -> Tensor:
-        """Only counts the samples; a class or text is refused."""
-        if condition is not None:
+        """Only counts the samples, (B, 0); a class or text is refused."""
+        if condition is None:
+            condition = torch.empty(batch or 1, 0)
+        if not isinstance(condition, Tensor) or condition.shape[1:] != (0,) or batch not in (None, len(condition)):
             raise UsageError(f"condition must be None: this model is unconditional, got {type(condition).__name__}")
-        return torch.zeros(batch or 1, dtype=torch.int64, device=device)
+        return condition.to(device)
 
     def forward(self, prepared: Tensor, drop: bool = False) -> Conditioning:
         """The start slot for every sample."""

@@ -39,7 +39,7 @@ class Plan:
         """Values listed by site, (B, N, ...), listed by rank instead."""
         if self.perm.ndim == 1:
             return by_site.index_select(1, self.perm)
-        index = self.perm.reshape(*self.perm.shape, *[1] * (by_site.ndim - 2)).expand(by_site.shape)
+        index = self.perm.reshape(*self.perm.shape, *[1] * (by_site.ndim - 2)).expand(-1, -1, *by_site.shape[2:])
         return by_site.gather(1, index)
 
     def to_sites(self, by_rank: Tensor) -> Tensor:

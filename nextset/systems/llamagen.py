@@ -1,16 +1,19 @@
 """LlamaGen (Sun et al. 2024, arXiv 2406.06525): a plain Llama that writes VQ tokens row by row.
 
-wiring     the class slot predicts the first token, each token's slot the next one; a slot sits at its own token's site
+wiring     the last condition slot predicts the first token, each token's slot the next one; a slot sits at its own token's site
 backbone   Llama with 2-D rotary positions; condition slots get zero rows, so they are attended to with logit 0
 head       linear, without bias, zero at first: training starts from the uniform distribution
+condition  a class in one slot, or Flan-T5-XL features of a caption in 120
 New here: nothing but the composition; it is the baseline that most later systems change in one place.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..backbones import Llama
-from ..conditions import Label
-from ..decode import Constant
+from ..conditions import Label, Text
+from ..decode import Constant, Pick
 from ..mixers import Attention
 from ..system import System
 from ..tokenizers.base import Tokenizer
@@ -28,34 +31,63 @@ def llamagen(
     image: int = 256,
     tokenizer: Tokenizer = VQ16,
     classes: int = 1000,
-    dropout: float = 0.1,
+    guidance: float = 2.0,
     hidden_multiple: int = 256,
 ) -> System:
-    """A size of the paper by layers, heads and width; `image` pixels square (384 is the recipe of the larger models)."""
+    """A class-conditional size by layers, heads and width, for images of `image` pixels a side.
+
+    `guidance` is the scale of the paper's best FID; sizes that it does not report take that of the nearest one.
+    """
     return System(
         tokenizer=tokenizer,
         size=(image, image),
         condition=Label(classes),
-        backbone=Llama(dim, depth, Attention(heads), dropout=dropout, hidden_multiple=hidden_multiple),
-        guidance=Constant(1.0),
+        backbone=Llama(dim, depth, Attention(heads), hidden_multiple=hidden_multiple),
+        guidance=Constant(guidance),
     )
+
+
+def captioned(image: int) -> System:
+    """The size that reads captions, sampled as the official script does."""
+    return replace(llamagen(36, 20, 1280, image, guidance=7.5), condition=Text(), pick=Pick(top_k=1000))
 
 
 SIZES = {
     "b": llamagen(12, 12, 768),
     "l": llamagen(24, 16, 1024),
-    "b-384": llamagen(12, 12, 768, image=384),
-    "l-384": llamagen(24, 16, 1024, image=384),
-    "xl-384": llamagen(36, 20, 1280, image=384),
-    "xxl-384": llamagen(48, 24, 1536, image=384),
-    "3b-384": llamagen(24, 32, 3200, image=384),
-    "digits": llamagen(4, 4, 96, image=8, tokenizer=Pixel(17), classes=10),
+    "b-384": llamagen(12, 12, 768, 384),
+    "l-384": llamagen(24, 16, 1024, 384),
+    "xl-384": llamagen(36, 20, 1280, 384, guidance=1.75),
+    "xxl-384": llamagen(48, 24, 1536, 384, guidance=1.75),
+    "3b-384": llamagen(24, 32, 3200, 384, guidance=1.65),
+    "t2i-xl-256": captioned(256),
+    "t2i-xl-512": captioned(512),
+    # in the official code, without weights
+    "1b": llamagen(22, 32, 2048, guidance=1.75),
+    "xxxl": llamagen(48, 40, 2560, guidance=1.65),
+    "7b": llamagen(32, 32, 4096, guidance=1.65),
+    # for a CPU; of 1, 1.5, 2 and 3 the scale 1.5 has the best Frechet distance on digits
+    "digits": llamagen(4, 4, 96, 8, Pixel(17), 10, guidance=1.5),
+    "shapes": llamagen(6, 4, 128, 32, VQ(256, 8, 16, (1, 2, 2), blocks=1, latent=32, groups=8), 36, guidance=1.5),
 }
 TINY = llamagen(2, 2, 16, image=4, tokenizer=Pixel(5), classes=3, hidden_multiple=16)
 
+PUBLISHED = {  # huggingface.co/FoundationVision/LlamaGen, of captions peizesun/llamagen_t2i
+    "b": ("c2i_B_256.pt",),
+    "l": ("c2i_L_256.pt",),
+    "b-384": ("c2i_B_384.pt",),
+    "l-384": ("c2i_L_384.pt",),
+    "xl-384": ("c2i_XL_384.pt",),
+    "xxl-384": ("c2i_XXL_384.pt",),
+    "3b-384": ("c2i_3B_384.pt",),
+    "t2i-xl-256": ("t2i_XL_stage1_256.pt",),
+    "t2i-xl-512": ("t2i_XL_stage2_512.pt",),
+}
 KEYS = KeyMap(
     {
         "condition.embed.weight": "cls_embedding.embedding_table.weight",
+        "condition.fc{}.weight": "cls_embedding.cap_proj.fc{}.weight",
+        "condition.empty": "cls_embedding.uncond_embedding",
         "wiring.embed.weight": "tok_embeddings.weight",
         "backbone.blocks.{}.mixer_norm.weight": "layers.{}.attention_norm.weight",
         "backbone.blocks.{}.mixer.qkv.weight": "layers.{}.attention.wqkv.weight",

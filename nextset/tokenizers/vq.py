@@ -38,7 +38,7 @@ class VQModule(TokenizerModule):
         if images.ndim != 4 or images.shape[1] != self.spec.channels:
             raise UsageError(f"images must be (B, {self.spec.channels}, H, W), got {tuple(images.shape)}")
         self.spec.layout((images.shape[2], images.shape[3]))
-        return self.narrow(self.encoder(images)).movedim(1, -1)
+        return self.narrow(self.encoder(images.to(self.narrow.weight.dtype))).movedim(1, -1)
 
     def quantise(self, latents: Tensor) -> Quantised:
         """Codes of latents (B, h, w, D), with the gradient passed straight through and the codebook's loss."""

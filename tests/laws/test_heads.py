@@ -1,0 +1,123 @@
+"""Every head, on each alphabet that it takes: what it says and what it draws are one distribution."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from torch import Tensor
+
+from nextset import Pick
+from nextset.heads import Head, HeadModule
+from nextset.layout import Discrete, Unit
+from nextset.noise import Noise
+
+from .parts import UNITS, accepts, toys
+from .toys import assert_drawn_from
+
+DIM, DRAWS = 4, 6000
+CASES = [(head, unit) for head in toys(Head) for unit in UNITS if accepts(head.build, DIM, unit)]
+over_units = pytest.mark.parametrize(("head", "unit"), CASES, ids=str)
+
+
+def built(head: Head, unit: Unit) -> HeadModule:
+    """The head with weights that say something."""
+    module = head.build(DIM, unit).double()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.3)
+    return module.eval()
+
+
+def every_token(unit: Unit) -> Tensor:
+    """All tokens of an alphabet, (1, V) or (1, V^Q, Q)."""
+    if not isinstance(unit, Discrete):
+        pytest.skip("only finite alphabets can be listed")
+    rows = torch.tensor(list(itertools.product(range(unit.vocab), repeat=unit.codes)))
+    return (rows[:, 0] if unit.codes == 1 else rows)[None]
+
+
+def log_probs(module: HeadModule, hidden: Tensor, unit: Unit) -> Tensor:
+    """ln p of every token given one hidden vector (D,)."""
+    tokens = every_token(unit)
+    with torch.no_grad():
+        return module.log_prob(hidden.expand(1, tokens.shape[1], -1), tokens)[0]
+
+
+def drawn(module: HeadModule, hidden: Tensor, unguided: Tensor | None, scale: float, pick: Pick) -> Tensor:
+    """Tokens (DRAWS, ...) given one hidden vector, with the head's own random numbers."""
+    numbers = module.draw(Noise(1, range(DRAWS)), 1)
+    rows = None if unguided is None else unguided.expand(DRAWS, 1, -1)
+    with torch.no_grad():
+        return module.sample(hidden.expand(DRAWS, 1, -1), rows, scale, numbers, pick)[:, 0]
+
+
+def counts(tokens: Tensor, unit: Unit) -> Tensor:
+    """How often each token of the alphabet was drawn, in the order of `every_token`."""
+    assert isinstance(unit, Discrete)
+    place = unit.vocab ** torch.arange(unit.codes - 1, -1, -1)
+    ids = tokens if unit.codes == 1 else (tokens * place).sum(-1)
+    return torch.bincount(ids, minlength=unit.vocab**unit.codes)
+
+
+@pytest.mark.parametrize("head", toys(Head), ids=str)
+def test_takes_some_alphabet(head: Head) -> None:
+    """What it does not take is refused by name (`accepts` sees to the kind of error)."""
+    assert any(case[0] is head for case in CASES)
+
+
+@over_units
+def test_probabilities_sum_to_1(head: Head, unit: Unit) -> None:
+    module, hidden = built(head, unit), torch.randn(DIM).double()
+    assert abs(log_probs(module, hidden, unit).exp().sum() - 1) < 1e-12
+
+
+@over_units
+def test_sampling_follows_log_prob(head: Head, unit: Unit) -> None:
+    module, hidden = built(head, unit), torch.randn(DIM).double()
+    tokens = drawn(module, hidden, None, 1.0, Pick())
+    assert_drawn_from(counts(tokens, unit), log_probs(module, hidden, unit).exp() * DRAWS)
+
+
+@over_units
+@pytest.mark.parametrize("scale", [0.0, 0.5, 2.0])
+def test_guided_sampling_follows_the_definition(head: Head, unit: Unit, scale: float) -> None:
+    """u + s (c - u) on log-probabilities, normalised again: 0 is the unconditional, 1 the conditional distribution."""
+    module = built(head, unit)
+    asked, unasked = torch.randn(2, DIM).double()
+    if isinstance(unit, Discrete) and unit.codes > 1:
+        pytest.skip("the codes of one token are guided one after the other")
+    c, u = log_probs(module, asked, unit), log_probs(module, unasked, unit)
+    expected = (u + scale * (c - u)).softmax(-1)
+    assert_drawn_from(counts(drawn(module, asked, unasked, scale, Pick()), unit), expected * DRAWS)
+
+
+@over_units
+def test_temperature_0_takes_the_likeliest(head: Head, unit: Unit) -> None:
+    module, hidden = built(head, unit), torch.randn(DIM).double()
+    tokens = drawn(module, hidden, None, 1.0, Pick(temperature=0))
+    assert (tokens == tokens[0]).all()
+    if isinstance(unit, Discrete) and unit.codes == 1:
+        assert tokens[0] == log_probs(module, hidden, unit).argmax()
+
+
+@over_units
+def test_draws_are_each_samples_own(head: Head, unit: Unit) -> None:
+    """The random numbers of a sample are the same whatever else is in the batch, and enough for every site."""
+    module = built(head, unit)
+    together = module.draw(Noise(2, range(4)), 3)
+    assert together.shape[:2] == (4, 3)
+    assert torch.equal(module.draw(Noise(2, (3, 1)), 3), together[[3, 1]])
+
+
+@over_units
+def test_loss_is_one_number_a_site_and_teaches(head: Head, unit: Unit) -> None:
+    module, tokens = built(head, unit).train(), every_token(unit)
+    hidden = torch.randn(1, tokens.shape[1], DIM).double().requires_grad_()
+    loss = module.loss(hidden, tokens)
+    assert loss.shape == tokens.shape[:2]
+    loss.sum().backward()
+    assert hidden.grad is not None
+    assert (hidden.grad.abs().sum(-1) > 0).all()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in module.parameters())

@@ -1,0 +1,128 @@
+"""Every wiring, as tables of slots (who holds, predicts and sees what) and as the module that fills them."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from nextset.layout import grid, line
+from nextset.orders import Plan
+from nextset.slots import NEVER, NONE, PREFIX, SlotTable, visible
+from nextset.wirings import Wiring
+
+from .parts import STEPS, UNITS, accepts, toys
+
+Row = tuple[int, ...]
+CASES = [
+    (wiring, sizes, prefix)
+    for wiring, sizes, prefix in itertools.product(toys(Wiring), STEPS, (1, 3))
+    if accepts(wiring.whole, sizes, prefix)
+]
+over_tables = pytest.mark.parametrize(("wiring", "sizes", "prefix"), CASES, ids=str)
+
+
+def rows(table: SlotTable) -> list[Row]:
+    """The six integers of every slot."""
+    return list(
+        zip(*(getattr(table, c).tolist() for c in ("holds", "at", "predicts", "avail", "sees", "group")), strict=True)
+    )
+
+
+def seen(queries: SlotTable, keys: SlotTable) -> list[tuple[Row, list[Row]]]:
+    """Every query beside all that it sees, without regard to places."""
+    names = rows(keys)
+    mask = visible(queries, keys)
+    return sorted((row, sorted(names[i] for i in np.flatnonzero(mask[q]))) for q, row in enumerate(rows(queries)))
+
+
+def steps(wiring: Wiring, sizes: tuple[int, ...], prefix: int) -> list[SlotTable]:
+    return [wiring.step(index, sizes, prefix) for index in range(len(sizes))]
+
+
+@pytest.mark.parametrize("wiring", toys(Wiring), ids=str)
+def test_takes_some_steps(wiring: Wiring) -> None:
+    assert any(case[0] is wiring for case in CASES)
+
+
+@over_tables
+def test_every_rank_is_predicted_once(wiring: Wiring, sizes: tuple[int, ...], prefix: int) -> None:
+    """By the whole sequence, and each by its own step."""
+    whole = wiring.whole(sizes, prefix)
+    assert whole.predicts[whole.predictors()].tolist() == list(range(sum(sizes)))
+    start = 0
+    for table, size in zip(steps(wiring, sizes, prefix), sizes, strict=True):
+        assert table.predicts[table.predictors()].tolist() == list(range(start, start + size))
+        start += size
+
+
+@over_tables
+def test_whole_and_steps_agree(wiring: Wiring, sizes: tuple[int, ...], prefix: int) -> None:
+    """Law 3 on the tables: the slots of all steps are those of the whole, and each sees the same slots."""
+    whole = wiring.whole(sizes, prefix)
+    stepwise, kept = [], None
+    for table in steps(wiring, sizes, prefix):
+        keys = table if kept is None else kept.join(table)
+        stepwise += seen(table, keys)
+        kept = keys.take(np.flatnonzero(keys.avail != NEVER))
+    assert sorted(stepwise) == seen(whole, whole)
+
+
+@over_tables
+def test_causality(wiring: Wiring, sizes: tuple[int, ...], prefix: int) -> None:
+    """Law 2 on the table: what predicts a rank reaches, directly or through others, all earlier steps and nothing later."""
+    table = wiring.whole(sizes, prefix)
+    reach = visible(table, table) | np.eye(len(table), dtype=bool)
+    for _ in range(len(table).bit_length()):
+        reach = reach @ reach
+    starts = np.cumsum((0, *sizes))
+    for slot in table.predictors():
+        step = np.searchsorted(starts, table.predicts[slot], side="right") - 1
+        held = table.holds[reach[slot]]
+        assert set(held[held >= 0]) == set(range(starts[step]))
+        assert (held == PREFIX).sum() == prefix
+
+
+@over_tables
+def test_slots_are_well_formed(wiring: Wiring, sizes: tuple[int, ...], prefix: int) -> None:
+    """Every condition slot is there, ranks exist, nobody's softmax is empty, and what is kept comes first in a step."""
+    table = wiring.whole(sizes, prefix)
+    assert (table.holds == PREFIX).sum() == prefix
+    assert max(table.holds.max(), table.at.max(), table.predicts.max()) < sum(sizes)
+    assert min(table.at.min(), table.predicts.min()) >= NONE
+    assert visible(table, table).any(1).all()
+    for part in steps(wiring, sizes, prefix):
+        keep = int((part.avail != NEVER).sum())
+        assert (part.avail[:keep] != NEVER).all()
+
+
+@over_tables
+def test_fill_reads_only_what_is_held(wiring: Wiring, sizes: tuple[int, ...], prefix: int) -> None:
+    """A step's slots have the contents that they have in the whole sequence, whatever lies at sites not held."""
+    sites, batch, dim = sum(sizes), 2, 8
+    for unit in UNITS[:2]:
+        if not accepts(wiring.build, dim, unit, line(sites)):
+            continue
+        module = wiring.build(dim, unit, line(sites))
+        plan = Plan(torch.stack([torch.randperm(sites) for _ in range(batch)]), sizes)
+        shape = (batch, sites) if unit.codes == 1 else (batch, sites, unit.codes)  # type: ignore[union-attr]
+        tokens, start = torch.randint(unit.vocab, shape), torch.randn(batch, prefix, dim)  # type: ignore[union-attr]
+        whole = wiring.whole(sizes, prefix)
+        filled = module.fill(whole, start, tokens, plan)
+        assert filled.shape == (batch, len(whole), dim)
+        places: dict[Row, list[int]] = {}
+        for place, row in enumerate(rows(whole)):
+            places.setdefault(row, []).append(place)
+        for table in steps(wiring, sizes, prefix):
+            by_rank = torch.zeros_like(tokens)
+            held = table.holds[table.holds >= 0]
+            by_rank[:, held] = plan.to_ranks(tokens)[:, held]
+            alone = module.fill(table, start, plan.to_sites(by_rank), plan)
+            assert torch.equal(alone, filled[:, [places[row].pop(0) for row in rows(table)]])
+
+
+@pytest.mark.parametrize("wiring", toys(Wiring), ids=str)
+def test_embeds_some_tokens(wiring: Wiring) -> None:
+    assert any(accepts(wiring.build, 8, unit, grid(2, 2)) for unit in UNITS)

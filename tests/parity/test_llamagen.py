@@ -1,0 +1,343 @@
+"""LlamaGen against recorded outputs of the official code, and its key map against every published size.
+
+Recordings lie in the folder that NEXTSET_PARITY names. All sizes, scales and seeds come from them; tolerances from their
+READMEs: 1e-4 for logits (measured noise 2e-5), 3e-4 for guided ones (8e-5), ids exactly.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from nextset import Model, Pick, System, catalogue, weights
+from nextset.backbones import Llama
+from nextset.conditions import Label, Text
+from nextset.decode import Interval
+from nextset.decode.pick import keep_top_k, keep_top_p
+from nextset.layout import Tokens
+from nextset.mixers import Attention
+from nextset.systems.llamagen import KEYS, PUBLISHED, SIZES, TINY
+from nextset.tokenizers.pixel import Pixel
+
+FOLDER = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity"))
+FAMILIES = ("llamagen_c2i", "llamagen_t2i")
+PLAIN, GUIDED = 1e-4, 3e-4
+
+
+class Recorder:
+    """Takes the most likely ids and notes the logits that it was given."""
+
+    temperature = 0.0
+
+    def __init__(self) -> None:
+        self.seen: list[Tensor] = []
+
+    def __call__(self, logits: Tensor, uniform: Tensor) -> Tensor:
+        self.seen.append(logits)
+        return logits.argmax(-1)
+
+
+@dataclass(frozen=True)
+class Golden:
+    """One recorded instance: what the official code was given and gave, and our model with its weights."""
+
+    config: dict[str, Any]
+    official: dict[str, Tensor]
+    io: dict[str, Tensor]
+    model: Model
+
+    @property
+    def tokens(self) -> Tokens:
+        """The recorded tokens."""
+        return Tokens(self.io["in.tokens"], self.model.system.layout)
+
+    @property
+    def steps(self) -> int:
+        """N; official logits have one more row, which predicts beyond the image."""
+        return self.model.system.layout.sites
+
+    def logits(self, asked: Any, guided_by: float = 1.0, without: bool = False) -> Tensor:
+        """Teacher-forced logits (B, N, V); `without` the condition, or guided."""
+        network = self.model.network
+        prepared = network.condition.prepare(asked, len(self.tokens), self.model.device)
+        plan = network.plan(0, len(self.tokens), self.model.device)
+        with torch.inference_mode():
+            conditional, null = (
+                network.hidden(self.tokens.data, part(prepared), plan)
+                for part in (network.condition, network.condition.null)
+            )
+            if without:
+                return network.head.logits(null)
+            return network.head.logits(conditional, null if guided_by != 1 else None, guided_by)
+
+    def drawn(self, asked: Any, pick: Any, guidance: Any) -> Tensor:
+        """Ids (B, N) of the cached engine."""
+        *_, last = self.model.stream(asked, guidance=guidance, pick=pick)
+        return last.decoding.tokens.data
+
+
+def system_of(config: dict[str, Any]) -> System:
+    """Our spec of the official constructor arguments, without dropout; a token is a grey level, as any alphabet will do."""
+    official = config["model_args"]
+    side = math.isqrt(official["block_size"])
+    assert side * side == official["block_size"]
+    assert official["ffn_dim_multiplier"] is None
+    label, text = Label(official["num_classes"], 0.0), Text(official["caption_dim"], official["cls_token_num"], 0.0)
+    return replace(
+        TINY,
+        tokenizer=Pixel(official["vocab_size"]),
+        size=(side, side),
+        condition={"c2i": label, "t2i": text}[official["model_type"]],
+        backbone=Llama(
+            official["dim"],
+            official["n_layer"],
+            Attention(official["n_head"], official["n_kv_head"] or 0),
+            dropout=0.0,
+            hidden_multiple=official["multiple_of"],
+            rotary_base=official["rope_base"],
+            eps=official["norm_eps"],
+        ),
+    )
+
+
+def opened(family: str) -> Golden:
+    """The recording of a family, or a skipped test."""
+    folder = FOLDER / family
+    if not folder.is_dir():
+        pytest.skip(f"no recordings in {folder}; point NEXTSET_PARITY to them")
+    config = json.loads((folder / "config.json").read_text())
+    official = load_file(folder / "weights.safetensors")
+    model = system_of(config).build().eval()
+    weights.load_exactly(model.network, KEYS.to_ours(official), str(folder))
+    return Golden(config, official, load_file(folder / "io.safetensors"), model)
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def golden(request: pytest.FixtureRequest) -> Golden:
+    return opened(request.param)
+
+
+@pytest.fixture(scope="module")
+def labelled() -> Golden:
+    return opened(FAMILIES[0])
+
+
+@pytest.fixture(scope="module")
+def captioned() -> Golden:
+    return opened(FAMILIES[1])
+
+
+def asked(golden: Golden) -> Any:
+    """The condition as a user gives it: labels, or what the text encoder made of the captions."""
+    io = golden.io
+    return io["in.labels"] if "in.labels" in io else (io["in.t5_features"], io["in.t5_mask"])
+
+
+def near(ours: Tensor, theirs: Tensor, atol: float = PLAIN) -> None:
+    torch.testing.assert_close(ours, theirs, atol=atol, rtol=1e-4)
+
+
+def test_logits(golden: Golden) -> None:
+    """Teacher-forced in one pass: conditional, unconditional, guided."""
+    io, scale = golden.io, golden.config["cfg_scale"]
+    near(golden.logits(asked(golden)), io["out.logits"][:, : golden.steps])
+    near(golden.logits(asked(golden), without=True), io["out.logits_uncond"][:, : golden.steps])
+    near(golden.logits(asked(golden), scale), io["out.logits_cfg"][:, : golden.steps], GUIDED)
+
+
+def test_training_loss(golden: Golden) -> None:
+    """In training mode, with every dropout at 0; captions can have samples that do not count."""
+    model, io = golden.model.train(), golden.io
+    prepared = model.network.condition.prepare(asked(golden), len(golden.tokens), model.device)
+    losses = model.network.site_losses(golden.tokens, prepared, seed=0)
+    model.eval()
+    if "out.train_loss" in io:
+        near(losses.mean()[None], io["out.train_loss"])
+        near(model.loss(golden.tokens, asked(golden))["loss"][None], io["out.train_loss"])
+    if "out.train_loss_valid" in io:
+        near(losses[io["in.valid"].bool()].mean()[None], io["out.train_loss_valid"])
+    near(golden.logits(asked(golden)), io["out.train_logits"])
+
+
+def test_greedy_guided(golden: Golden) -> None:
+    """Step by step through the cache: the same logits at every step, and exactly the same ids."""
+    recorder, scale = Recorder(), golden.config["cfg_scale"]
+    ids = golden.drawn(asked(golden), recorder, scale)
+    assert torch.equal(ids, golden.io["out.greedy_cfg_tokens"])
+    near(torch.cat(recorder.seen, dim=1), golden.io["out.greedy_cfg_step_logits"], GUIDED)
+
+
+def test_greedy_unguided(golden: Golden) -> None:
+    ids = golden.drawn(asked(golden), Pick(temperature=0), 1.0)
+    assert torch.equal(ids, golden.io["out.greedy_nocfg_tokens"])
+
+
+def test_top_1_is_greedy(labelled: Golden) -> None:
+    ids = labelled.drawn(asked(labelled), Pick(top_k=1), labelled.config["cfg_scale"])
+    assert torch.equal(ids, labelled.io["out.topk1_cfg_tokens"])
+
+
+def test_guidance_interval(labelled: Golden) -> None:
+    """The official interval n guides the first n + 2 tokens."""
+    recorder, config = Recorder(), labelled.config
+    guidance = Interval(config["cfg_scale"], stop=config["cfg_interval"] + 2)
+    ids = labelled.drawn(asked(labelled), recorder, guidance)
+    assert torch.equal(ids, labelled.io["out.greedy_cfg_interval_tokens"])
+    near(torch.cat(recorder.seen, dim=1), labelled.io["out.greedy_cfg_interval_step_logits"], GUIDED)
+
+
+def test_filters(labelled: Golden) -> None:
+    """top-k, top-p and both; their settings are in the names of the recordings ("06" is 0.6)."""
+    logits, seen = labelled.io["in.filter_logits"], 0
+    for name, expected in labelled.io.items():
+        match = re.fullmatch(r"out\.filter(?:_topk(\d+))?(?:_topp(\d+))?", name)
+        if match:
+            k, p = match.groups()
+            ours = keep_top_k(logits, int(k)) if k else logits
+            ours = keep_top_p(ours, float(f"{p[0]}.{p[1:]}")) if p else ours
+            assert torch.equal(ours, expected), name
+            seen += 1
+    assert seen == sum("out.filter" in name for name in labelled.io) > 0
+
+
+def test_probabilities(labelled: Golden) -> None:
+    logits, seen = labelled.io["in.filter_logits"], 0
+    for name, expected in labelled.io.items():
+        match = re.fullmatch(r"out\.sample_probs_t(\d+)_k(\d+)_p(\d+)", name)
+        if match:
+            t, k, p = match.groups()
+            pick = Pick(float(f"{t[0]}.{t[1:]}"), int(k), float(f"{p[0]}.{p[1:]}"))
+            near(pick.probabilities(logits), expected, 1e-6)
+            seen += 1
+    assert seen > 0
+
+
+def test_rotary_table(labelled: Golden) -> None:
+    """Every site's row, and zeros for the class slot."""
+    slots = labelled.model.system.condition.slots
+    cos, sin = labelled.model.network.backbone.rotary(torch.arange(-1, labelled.steps))
+    table = torch.stack([cos[:, ::2], sin[:, 1::2]], dim=-1)
+    expected = labelled.io["out.rope_table"]
+    near(table[1:], expected[slots:], 1e-6)
+    near(table[:1].expand(slots, -1, -1), expected[:slots], 0)
+
+
+def test_condition_slots(golden: Golden) -> None:
+    """The embedded conditions, and those of which some rows were dropped."""
+    condition, io = golden.model.network.condition, golden.io
+    name = "caption" if "out.caption_embedding" in io else "class"
+    prepared = condition.prepare(asked(golden), None, golden.model.device)
+    dropped = io["in.drop_ids"].bool()[:, None, None]
+    with torch.inference_mode():
+        slots, null = condition(prepared).prefix, condition.null(prepared).prefix
+    if name == "caption":
+        near(slots, io["out.caption_embedding"])
+    near(torch.where(dropped, null, slots), io[f"out.{name}_embedding_dropped"])
+
+
+def test_captions_are_packed_to_the_right(captioned: Golden) -> None:
+    """As the official script does; what is packed already stays as it is."""
+    condition, io = captioned.model.network.condition, captioned.io
+    packed = torch.cat([io["in.caption"], io["in.emb_mask"][..., None].float()], dim=-1)
+    pairs = ((io["in.t5_features"], io["in.t5_mask"]), (io["in.caption"], io["in.emb_mask"]))
+    for given in (*pairs, packed):
+        assert torch.equal(condition.prepare(given, None, captioned.model.device), packed)
+
+
+def test_slot_masks(captioned: Golden) -> None:
+    """Who sees whom, of the whole sequence and of every decoding step."""
+    network, expected = captioned.model.network, captioned.io["out.attn_mask"]
+    conditioning = network.condition(network.condition.prepare(asked(captioned), None, captioned.model.device))
+    script = network.script((1,) * captioned.steps, captioned.model.device)
+    assert conditioning.valid is not None
+    valid = torch.nn.functional.pad(conditioning.valid, (0, captioned.steps), value=True)
+    end = 0
+    for call in (script.whole, *script.steps):
+        rows, end = len(call.table), len(call.table) if call is script.whole else end + len(call.table)
+        ours = call.mask.padded(valid[:, :end], rows, end).dense
+        assert ours is not None
+        assert torch.equal(ours[:, 0].expand(-1, rows, -1), expected[:, end - rows : end, :end])
+        end = 0 if call is script.whole else end
+
+
+def test_prefix_logits(captioned: Golden) -> None:
+    """What the head says at slots of the caption, which predict nothing: padding sees only itself."""
+    network, io = captioned.model.network, captioned.io
+    stride = int(re.findall(r"\d+", captioned.config["calls"]["out.prefix_logits"])[1])
+    conditioning = network.condition(network.condition.prepare(asked(captioned), None, captioned.model.device))
+    plan = network.plan(0, len(captioned.tokens), captioned.model.device)
+    call = network.script(plan.sizes, captioned.model.device).whole
+    assert conditioning.valid is not None
+    with torch.inference_mode():
+        x = network.wiring.fill(call.table, conditioning.prefix, captioned.tokens.data, plan)
+        valid = torch.nn.functional.pad(conditioning.valid, (0, x.shape[1] - conditioning.valid.shape[1]), value=True)
+        logits = network.head.logits(network.backbone(call.slots(x, plan, None, valid)))
+    near(logits[:, : conditioning.prefix.shape[1] : stride], io["out.prefix_logits"])
+
+
+def test_without_a_mask_every_slot_counts(captioned: Golden) -> None:
+    """Features alone are all seen, padding too."""
+    near(captioned.logits(captioned.io["in.caption"]), captioned.io["out.logits_nomask"][:, : captioned.steps])
+    ids = captioned.drawn(captioned.io["in.caption"], Pick(temperature=0), captioned.config["cfg_scale"])
+    assert torch.equal(ids, captioned.io["out.greedy_cfg_nomask_tokens"])
+
+
+def test_keys_go_there_and_back(golden: Golden) -> None:
+    back = KEYS.to_theirs(golden.model.network.state_dict())
+    assert back.keys() == golden.official.keys()
+    assert all(torch.equal(back[key], value) for key, value in golden.official.items())
+
+
+# published sizes
+
+
+def published() -> dict[str, dict[str, Any]]:
+    """Every size of both manifests, by its official name."""
+    files = (FOLDER / family / "published.json" for family in FAMILIES)
+    return {name: entry for path in files if path.exists() for name, entry in json.loads(path.read_text()).items()}
+
+
+def labels(name: str) -> list[str]:
+    """Our sizes of an official name: "GPT-XL t2i" is t2i-xl at every resolution, "GPT-B" is b and b-384."""
+    size, _, kind = name.removeprefix("GPT-").lower().partition(" ")
+    stem = f"{kind}-{size}".lstrip("-")
+    return [label for label in SIZES if re.fullmatch(rf"{stem}(-\d+)?", label)]
+
+
+@pytest.mark.skipif(not published(), reason=f"no manifests in {FOLDER}; point NEXTSET_PARITY to the recordings")
+@pytest.mark.parametrize("name", published())
+def test_published_sizes_fit(name: str) -> None:
+    entry = published()[name]
+    shapes = {key: tuple(shape) for key, (shape, _) in entry["state_dict"].items()}
+    assert labels(name)
+    for label in labels(name):
+        with torch.device("meta"):
+            network = catalogue.spec(f"llamagen/{label}").network()
+        ours = network.state_dict()
+        theirs = KEYS.to_theirs(ours)
+        assert {key: tuple(value.shape) for key, value in theirs.items()} == shapes
+        weights.load_exactly(network, KEYS.to_ours(theirs), name)
+        assert sum(p.numel() for p in network.parameters()) == entry["n_parameters"]
+        assert sum(v.numel() for v in ours.values()) == entry["n_state_dict_values"]
+
+
+@pytest.mark.skipif(not published(), reason=f"no manifests in {FOLDER}; point NEXTSET_PARITY to the recordings")
+def test_published_files_are_named() -> None:
+    """PUBLISHED lists every official file once, at the size and resolution that it is of, and nothing else."""
+    for name, entry in published().items():
+        files = [file for label in labels(name) for file in PUBLISHED.get(label, ())]
+        assert sorted(files) == sorted(entry["checkpoint_files"])
+    for label, files in PUBLISHED.items():
+        assert all(f"_{SIZES[label].size[0]}.pt" in file for file in files)
+    named = {label for name in published() for label in labels(name)}
+    assert PUBLISHED.keys() <= named
