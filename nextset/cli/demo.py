@@ -29,8 +29,8 @@ from ..train.state import FILE
 from . import command
 
 SYSTEM, DATA, CLASSES, LEVELS = "llamagen/digits", "digits", 10, 17
-RECIPE = Recipe(steps=700, batch=64, lr=2e-3, warmup=50, ema=0.99)
-GUIDED, UNGUIDED = 2.0, 1.0
+RECIPE = Recipe(steps=800, batch=64, lr=2e-3, warmup=50, ema=0.99)
+GUIDED, UNGUIDED = 1.5, 1.0
 DRAWS = 6  # completions of each digit
 
 

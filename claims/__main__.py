@@ -1,0 +1,47 @@
+"""`python -m claims [NAME ...] [--json] [--list]`: tries claims and prints one line each; exit code 1 if one does not hold."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+
+from nextset.errors import UsageError
+
+from . import Verdict, names, tried
+
+
+def line(verdict: Verdict) -> str:
+    """One claim in a line."""
+    claim = verdict.claim
+    said = f"{verdict.name:<10} {'holds' if claim.holds else 'DOES NOT HOLD':<14}{claim.says}: {claim.figure}"
+    return f"{said} (must be {claim.must}; {verdict.seconds:.0f} s)" + (f" - {claim.note}" if claim.note else "")
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Runs what was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m claims", description="Tries the claims of papers in miniature.")
+    parser.add_argument("names", nargs="*", help="which (default: all)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--list", action="store_true", help="only say what there is")
+    asked = parser.parse_args(words)
+    if asked.list:
+        print("\n".join(names()))
+        return 0
+    verdicts = []
+    try:
+        for verdict in tried(tuple(asked.names)):
+            verdicts.append(verdict)
+            print(line(verdict), file=sys.stderr if asked.json else sys.stdout, flush=True)
+    except UsageError as error:
+        print(f"claims: {error}", file=sys.stderr)
+        return 2
+    if asked.json:
+        print(json.dumps([dataclasses.asdict(verdict) for verdict in verdicts], indent=1))
+    return 0 if all(verdict.claim.holds for verdict in verdicts) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

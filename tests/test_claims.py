@@ -1,0 +1,77 @@
+"""The frame that claims run in; the experiments themselves are `make claims`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+
+import claims
+from claims import Claim
+from claims.__main__ import main
+from nextset import catalogue
+
+GOOD = Claim("water is wet", "1.0", "1", holds=True)
+BAD = Claim("the moon is cheese", "0.0", "1", holds=False, note="it is rock")
+
+
+def failing() -> Iterator[Claim]:
+    """One claim, then a bug."""
+    yield GOOD
+    raise ValueError("no such number")
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three modules of claims: one that holds, one that does not, one that raises."""
+    found = {"good": lambda: [GOOD], "bad": lambda: [GOOD, BAD], "broken": failing}
+    monkeypatch.setattr(claims, "names", lambda: tuple(sorted(found)))
+    module = lambda name: SimpleNamespace(claims=found[name.rpartition(".")[2]])
+    monkeypatch.setattr(claims.importlib, "import_module", module)
+
+
+@pytest.mark.usefixtures("fake")
+def test_what_holds_is_told_and_ends_well(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["good"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("good")
+    assert "holds" in line
+    assert "water is wet: 1.0 (must be 1;" in line
+
+
+@pytest.mark.usefixtures("fake")
+def test_what_does_not_hold_is_told_with_its_reason_and_ends_badly(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bad", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert [verdict["claim"]["holds"] for verdict in told] == [True, False]
+    assert told[1]["claim"]["note"] == "it is rock"
+
+
+@pytest.mark.usefixtures("fake")
+def test_a_claim_that_raises_does_not_stop_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["bad", "bad", "broken", "broken", "good"]
+    assert "DOES NOT HOLD" in lines[3]
+    assert "ValueError: no such number" in lines[3]
+
+
+@pytest.mark.usefixtures("fake")
+def test_an_unknown_name_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["goood"]) == 2
+    assert "did you mean 'good'" in capsys.readouterr().err
+
+
+def test_every_system_has_claims() -> None:
+    assert not [name for name in catalogue.names() if name.replace("-", "_") not in claims.names()]
+
+
+@pytest.mark.parametrize("name", claims.names())
+def test_the_experiments_run_when_shortened(name: str) -> None:
+    """Three steps teach nothing: only that every claim is tried and says a figure."""
+    module = claims.importlib.import_module(f"claims.{name}")
+    found = list(module.claims(steps=3))
+    assert found
+    assert all(claim.says and claim.figure and claim.must for claim in found)
