@@ -21,7 +21,7 @@ FRAME = ("__main__",)  # modules of this folder that hold no claims
 class Claim:
     """What a paper says, the figure that was measured for it, what the figure must be, and whether it is.
 
-    `note` says why a claim that does not hold is believed not to, at this size.
+    `note` says why a claim is known not to hold at this size: it is then reported as such, without being an error.
     """
 
     says: str
@@ -38,6 +38,11 @@ class Verdict:
     name: str
     claim: Claim
     seconds: float
+
+    @property
+    def error(self) -> bool:
+        """Whether a claim that should hold does not."""
+        return not (self.claim.holds or self.claim.note)
 
 
 def names() -> tuple[str, ...]:

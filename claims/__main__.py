@@ -1,4 +1,4 @@
-"""`python -m claims [NAME ...] [--json] [--list]`: tries claims and prints one line each; exit code 1 if one does not hold."""
+"""`python -m claims [NAME ...] [--json] [--list]`: tries claims and prints one line each; exit code 1 if one fails."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from . import Verdict, names, tried
 def line(verdict: Verdict) -> str:
     """One claim in a line."""
     claim = verdict.claim
-    said = f"{verdict.name:<10} {'holds' if claim.holds else 'DOES NOT HOLD':<14}{claim.says}: {claim.figure}"
-    return f"{said} (must be {claim.must}; {verdict.seconds:.0f} s)" + (f" - {claim.note}" if claim.note else "")
+    fate = "holds" if claim.holds else "FAILS" if verdict.error else "does not hold here"
+    said = f"{verdict.name:<10} {fate:<19}{claim.says}: {claim.figure} (must be {claim.must}; {verdict.seconds:.0f} s)"
+    return said + ("" if claim.holds or not claim.note else f"; {claim.note}")
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -40,7 +41,7 @@ def main(words: Sequence[str] | None = None) -> int:
         return 2
     if asked.json:
         print(json.dumps([dataclasses.asdict(verdict) for verdict in verdicts], indent=1))
-    return 0 if all(verdict.claim.holds for verdict in verdicts) else 1
+    return int(any(verdict.error for verdict in verdicts))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""LlamaGen's tokenizer (arXiv 2406.06525, section 2.2): few dimensions and the unit sphere keep a codebook alive."""
+"""LlamaGen's tokenizer (arXiv 2406.06525, section 2.2): a codebook of few, normalised dimensions, and what keeps it alive."""
 
 from __future__ import annotations
 
@@ -25,20 +25,23 @@ WIDE = replace(NARROW, dim=256, normalise=False)
 
 
 def claims(steps: int = 600) -> Iterator[Claim]:
-    """The recipe of today's tokenizers against that of the first ones, then its two halves apart."""
-    narrow, wide = measured(NARROW, steps, Revival()), measured(WIDE, steps, Revival(every=0))
-    yield Claim(
-        "8 normalised dimensions with revival keep codes in use, 256 plain ones without lose them",
-        f"{narrow[0]:.0%} against {wide[0]:.0%} of {CODES} codes on unseen pictures, {narrow[1]:.1f} against {wide[1]:.1f} dB",
-        "over 90%, and over twice as many",
-        narrow[0] > 0.9 and narrow[0] > 2 * wide[0],
+    """Revival keeps codes alive; the paper's own point, shape against shape and without revival, at this size."""
+    alive, narrow, wide = (
+        measured(spec, steps, revival)
+        for spec, revival in ((NARROW, Revival()), (NARROW, Revival(every=0)), (WIDE, Revival(every=0)))
     )
-    plain = measured(replace(NARROW, normalise=False), steps, Revival())
     yield Claim(
-        "at 8 dimensions and with revival, the unit sphere reconstructs better than the plain space",
-        f"{narrow[1]:.1f} against {plain[1]:.1f} dB",
-        "better",
-        narrow[1] > plain[1],
+        "revival keeps the codes of a narrow, normalised codebook in use",
+        f"{alive[0]:.0%} of {CODES} codes on unseen pictures against {narrow[0]:.0%} without it ({alive[1]:.1f} and {narrow[1]:.1f} dB)",
+        "over 90%, and over twice as many",
+        alive[0] > 0.9 and alive[0] > 2 * narrow[0],
+    )
+    yield Claim(
+        "without revival, 8 normalised dimensions keep more codes in use than 256 plain ones",
+        f"{narrow[0]:.0%} against {wide[0]:.0%} of {CODES} codes ({narrow[1]:.1f} and {wide[1]:.1f} dB)",
+        "over twice as many",
+        narrow[0] > 2 * wide[0],
+        "both lose nearly all codes within the first hundred steps; the paper trains far longer, on real pictures, 16384 codes",
     )
 
 

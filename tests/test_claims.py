@@ -14,7 +14,8 @@ from claims.__main__ import main
 from nextset import catalogue
 
 GOOD = Claim("water is wet", "1.0", "1", holds=True)
-BAD = Claim("the moon is cheese", "0.0", "1", holds=False, note="it is rock")
+BAD = Claim("the moon is cheese", "0.0", "1", holds=False)
+KNOWN = Claim("birds are small", "2.0", "1", holds=False, note="this one is an ostrich")
 
 
 def failing() -> Iterator[Claim]:
@@ -25,8 +26,8 @@ def failing() -> Iterator[Claim]:
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three modules of claims: one that holds, one that does not, one that raises."""
-    found = {"good": lambda: [GOOD], "bad": lambda: [GOOD, BAD], "broken": failing}
+    """Modules of claims that hold, that fail, that raise, and that are known not to hold here."""
+    found = {"good": lambda: [GOOD], "bad": lambda: [GOOD, BAD], "broken": failing, "known": lambda: [KNOWN]}
     monkeypatch.setattr(claims, "names", lambda: tuple(sorted(found)))
     module = lambda name: SimpleNamespace(claims=found[name.rpartition(".")[2]])
     monkeypatch.setattr(claims.importlib, "import_module", module)
@@ -42,19 +43,26 @@ def test_what_holds_is_told_and_ends_well(capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.usefixtures("fake")
-def test_what_does_not_hold_is_told_with_its_reason_and_ends_badly(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_fails_ends_badly(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bad", "--json"]) == 1
     told = json.loads(capsys.readouterr().out)
     assert [verdict["claim"]["holds"] for verdict in told] == [True, False]
-    assert told[1]["claim"]["note"] == "it is rock"
+
+
+@pytest.mark.usefixtures("fake")
+def test_what_is_known_not_to_hold_is_told_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["known"]) == 0
+    told = capsys.readouterr().out
+    assert "does not hold here" in told
+    assert "this one is an ostrich" in told
 
 
 @pytest.mark.usefixtures("fake")
 def test_a_claim_that_raises_does_not_stop_the_others(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["bad", "bad", "broken", "broken", "good"]
-    assert "DOES NOT HOLD" in lines[3]
+    assert [line.split()[0] for line in lines] == ["bad", "bad", "broken", "broken", "good", "known"]
+    assert "FAILS" in lines[3]
     assert "ValueError: no such number" in lines[3]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -25,11 +26,11 @@ class CategoricalModule(HeadModule):
             nn.init.zeros_(self.project.bias)
 
     def logits(self, hidden: Tensor, unguided: Tensor | None = None, scale: float = 1.0) -> Tensor:
-        """(B, n, V) in at least float32."""
-        logits = at_least_float32(self.project(hidden))
+        """(B, n, V) in at least float32; both halves of guidance in one product, since reading the matrix is what costs."""
         if unguided is None:
-            return logits
-        return self.logits(unguided).lerp(logits, scale)
+            return at_least_float32(self.project(hidden))
+        conditional, other = self.logits(torch.cat([hidden, unguided])).chunk(2)
+        return other.lerp(conditional, scale)
 
     def draw(self, noise: Noise, sites: int) -> Tensor:
         """One uniform number a site."""

@@ -1,0 +1,81 @@
+"""The machine: its facts, how fast it reads memory and multiplies matrices, and the least time that some work takes on it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from .rounds import timed
+
+BUFFER = 1 << 26  # floats: 256 MB, far more than caches hold
+SIDE = 2048  # of the matrices
+TRIES = 7
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The least `seconds`, and what they are spent on: "memory" or "arithmetic"."""
+
+    seconds: float
+    bound: str
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Facts, bytes read per second, and float32 multiply-adds per second, both measured with the threads in use."""
+
+    cpu: str
+    cores: int
+    threads: int
+    torch: str
+    bytes_per_second: float
+    multiply_adds_per_second: float
+
+    @staticmethod
+    def measured() -> Machine:
+        """This one."""
+        rates = _bytes_per_second(), _multiply_adds_per_second()
+        return Machine(_cpu(), os.cpu_count() or 1, torch.get_num_threads(), torch.__version__, *rates)
+
+    def limit(self, read: float, multiply_adds: float) -> Limit:
+        """The least time for work that reads so many bytes and multiplies so often, each at the measured rate and at once."""
+        memory, arithmetic = read / self.bytes_per_second, multiply_adds / self.multiply_adds_per_second
+        return Limit(memory, "memory") if memory > arithmetic else Limit(arithmetic, "arithmetic")
+
+    def __str__(self) -> str:
+        """The facts in a line."""
+        facts = f"{self.cpu}, {self.cores} cores, {self.threads} threads, torch {self.torch}, float32"
+        return (
+            f"{facts}; reads {self.bytes_per_second / 1e9:.1f} GB/s, "
+            f"{self.multiply_adds_per_second / 1e9:.0f} billion multiply-adds/s"
+        )
+
+
+def _cpu() -> str:
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def _best(run: Callable[[], object]) -> float:
+    run()
+    return min(timed(run)() for _ in range(TRIES))
+
+
+def _bytes_per_second() -> float:
+    """The best of reading by a sum, reading by a product, and copying, which also writes."""
+    source, target = torch.ones(BUFFER), torch.ones(BUFFER)
+    seconds = min(_best(source.sum), _best(lambda: source.dot(target)) / 2, _best(lambda: target.copy_(source)) / 2)
+    return source.nbytes / seconds
+
+
+def _multiply_adds_per_second() -> float:
+    """Of one large product of matrices."""
+    left, right, out = (torch.randn(SIDE, SIDE) for _ in range(3))
+    return SIDE**3 / _best(lambda: torch.mm(left, right, out=out))

@@ -1,0 +1,175 @@
+"""The benchmarks: both contestants compute the same, rounds and figures are what they say, and how the command ends."""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+import benchmarks
+import nextset
+from benchmarks import MILLISECONDS, PER_SECOND, Row
+from benchmarks.__main__ import main
+from benchmarks.machine import Limit, Machine
+from benchmarks.plain import PlainLlama, PlainTraining
+from benchmarks.rounds import alternate, times_faster
+from benchmarks.sampling import SCALE, drawn, race
+from benchmarks.training import agree
+from nextset import NextsetError, UsageError
+from nextset.conditions import Label, Unconditional
+from nextset.heads import Categorical
+from nextset.train import Recipe
+from nextset.train.phase import optimiser
+
+TINY = replace(nextset.spec("llamagen/tiny"), head=Categorical(std=0.5), condition=Label(3))
+MACHINE = Machine("a CPU", 2, 1, "2", bytes_per_second=100.0, multiply_adds_per_second=10.0)
+TOKENS, LABELS = torch.arange(48).view(3, 16) % 5, torch.tensor([0, 1, 2])
+
+
+@pytest.fixture
+def model() -> nextset.Model:
+    """A tiny LlamaGen with weights so large that tokens, places and labels matter, evaluating."""
+    model = TINY.build().eval()
+    for weight in model.network.parameters():
+        torch.nn.init.normal_(weight, std=0.5)
+    return model
+
+
+def test_the_plain_network_is_ours(model: nextset.Model) -> None:
+    """Log-likelihoods of every site. Tolerances: a handful of float32 roundings."""
+    logits = PlainLlama(model.network).eval()(TOKENS, LABELS)
+    theirs = logits.log_softmax(-1).gather(-1, TOKENS[..., None])[..., 0]
+    ours = model.network.site_log_probs(nextset.Tokens(TOKENS, model.system.layout), LABELS, 0)
+    torch.testing.assert_close(theirs, ours, rtol=1e-5, atol=1e-5)
+
+
+def test_it_shares_the_weights_until_it_is_copied(model: nextset.Model) -> None:
+    plain = PlainLlama(model.network)
+    apart = copy.deepcopy(plain)
+    with torch.no_grad():
+        model.network.backbone.norm.weight.mul_(2)
+        model.network.backbone.blocks[0].feedforward.rise.weight.mul_(2)
+    assert torch.equal(plain.norm.weight, model.network.backbone.norm.weight)
+    assert torch.equal(plain.blocks[0].w3.weight, model.network.backbone.blocks[0].feedforward.rise.weight.chunk(2)[1])
+    assert not torch.equal(apart.norm.weight, plain.norm.weight)
+
+
+def test_both_draw_the_same_tokens(model: nextset.Model) -> None:
+    tokens = drawn(model, LABELS)
+    assert torch.equal(PlainLlama(model.network).generate(LABELS, SCALE), tokens)
+    assert not torch.equal(PlainLlama(model.network).generate(LABELS, 1.0), tokens)  # so guidance is compared as well
+
+
+def test_nothing_is_measured_where_tokens_differ(model: nextset.Model) -> None:
+    plain = copy.deepcopy(PlainLlama(model.network))
+    with torch.no_grad():
+        plain.output.weight.neg_()
+    with pytest.raises(NextsetError, match="other tokens"):
+        race(model, plain, LABELS, 1, "tiny", MACHINE)
+    with pytest.raises(NextsetError, match="the loss is"):
+        agree("tiny", model.network, plain, (TOKENS, LABELS))
+
+
+def test_both_train_alike(model: nextset.Model) -> None:
+    """Without dropout, a step of either changes the weights by the same, with and without recomputed activations."""
+    still = replace(TINY, backbone=replace(TINY.backbone, dropout=0.0), condition=Label(3, dropout=0.0))
+    ours = still.build()
+    recipe = Recipe(clip=0.5)
+    loops = [PlainTraining(copy.deepcopy(PlainLlama(ours.network, again)), recipe) for again in (False, True)]
+    losses = [loop.step(TOKENS, LABELS) for loop in loops]
+    ours.train()
+    loss = ours.loss(nextset.Tokens(TOKENS, still.layout), LABELS)["loss"]
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(ours.network.parameters(), 0.5)
+    optimiser(ours.network, recipe).step()
+    assert losses == pytest.approx([loss.item()] * 2, rel=1e-5)
+    for loop in loops:
+        for plain, own in zip(
+            loop.model.state_dict().items(), PlainLlama(ours.network).state_dict().items(), strict=True
+        ):
+            torch.testing.assert_close(plain[1], own[1], rtol=1e-4, atol=1e-5, msg=plain[0])
+
+
+def test_another_system_is_refused() -> None:
+    with pytest.raises(UsageError, match="class-conditional"):
+        PlainLlama(replace(TINY, condition=Unconditional()).network())
+
+
+def test_rounds_alternate() -> None:
+    ran: list[str] = []
+
+    def contestant(name: str, seconds: float) -> Callable[[], float]:
+        return lambda: (ran.append(name), seconds + len(ran))[1]
+
+    seconds = alternate({"a": contestant("a", 0), "b": contestant("b", 10)}, rounds=3)
+    assert ran == ["a", "b", "b", "a", "a", "b"]
+    assert seconds == {"a": [1, 4, 5], "b": [12, 13, 16]}
+
+
+def test_the_ratio_is_the_median_of_the_rounds() -> None:
+    """Of each round's ratio, not of the medians: those would give 4 / 2."""
+    assert times_faster([1.0, 2.0, 4.0], [4.0, 3.0, 4.0]) == (1.5, 1.0, 4.0)
+
+
+@pytest.mark.parametrize(("unit", "ours", "plain", "limit"), [(MILLISECONDS, 200, 400, 50), (PER_SECOND, 5, 2.5, 20)])
+def test_a_row_says_medians_and_distance(unit: str, ours: float, plain: float, limit: float) -> None:
+    seconds = {"ours": [2.0, 9.0, 1.0], "plain": [4.0, 9.0, 3.0]}
+    row = Row.of(("b", "c", unit), 10, seconds, Limit(0.5, "memory"))
+    assert (row.ours, row.plain, row.limit) == (ours, plain, limit)
+    assert (row.ratio, row.lowest, row.highest, row.distance) == (2.0, 1.0, 3.0, 4.0)
+
+
+def test_the_limit_is_the_slower_of_two() -> None:
+    assert MACHINE.limit(200.0, 10.0) == Limit(2.0, "memory")
+    assert MACHINE.limit(200.0, 30.0) == Limit(3.0, "arithmetic")
+
+
+# -- the command
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """The command with two benchmarks of no substance, on a machine of no speed: "fine" and "odd", which does not agree."""
+
+    def fine(machine: Machine, quick: bool) -> Iterator[Row]:
+        yield Row.of(("fine", f"quick {quick}", PER_SECOND), 10, {"ours": [1.0], "plain": [2.0]}, machine.limit(50, 0))
+
+    def odd(machine: Machine, quick: bool) -> Iterator[Row]:
+        raise NextsetError("nothing was measured")
+
+    monkeypatch.setattr(Machine, "measured", staticmethod(lambda: MACHINE))
+    for module in (benchmarks, sys.modules["benchmarks.__main__"]):
+        monkeypatch.setattr(module, "NAMES", ("odd", "fine"))
+    for name, found in (("fine", fine), ("odd", odd)):
+        monkeypatch.setitem(sys.modules, f"benchmarks.{name}", SimpleNamespace(rows=found))  # type: ignore[arg-type]
+    return lambda *words: main(list(words))
+
+
+def test_the_table_names_machine_and_figures(run: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("fine", "--quick") == 0
+    said = capsys.readouterr().out
+    assert "a CPU, 2 cores, 1 threads, torch 2" in said
+    assert "quick True  tokens/s  10    5      2.00 (2.00 to 2.00)  20 (memory)  2.0x" in said
+
+
+def test_a_benchmark_that_fails_does_not_stop_the_others(run: Callable[..., int], capsys: Any) -> None:
+    assert run("--json") == 1
+    said = capsys.readouterr()
+    assert "odd: nothing was measured" in said.err
+    told = json.loads(said.out)
+    assert [row["benchmark"] for row in told["rows"]] == ["fine"]
+    assert told["machine"]["bytes_per_second"] == 100.0
+
+
+def test_wrong_use_is_told_before_anything_is_measured(run: Callable[..., int], capsys: Any) -> None:
+    assert run("fin") == 2
+    assert "did you mean 'fine'" in capsys.readouterr().err
+    assert run("--threads", "-1") == 2
+    assert "threads must be" in capsys.readouterr().err
