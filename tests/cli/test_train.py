@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -13,8 +14,12 @@ from PIL import Image
 from nextset import load
 from nextset.cli import main
 
-TINY = ["train", "llamagen/tiny", "--data", "digits", "--system.condition.classes", "10", "--steps", "2", "--batch", "4", "--sample-every", "0"]
-SHAPES = ["train-tokenizer", "llamagen/shapes", "--data", "shapes", "--steps", "2", "--batch", "2", "--sample-every", "0", "--eval-every", "0"]
+TINY = shlex.split(
+    "train llamagen/tiny --data digits --system.condition.classes 10 --steps 2 --batch 4 --sample-every 0"
+)
+SHAPES = shlex.split(
+    "train-tokenizer llamagen/shapes --data shapes --steps 2 --batch 2 --sample-every 0 --eval-every 0"
+)
 Said = pytest.CaptureFixture[str]
 
 
@@ -59,7 +64,7 @@ def test_a_tokenizer_is_trained_and_stood_upon(tmp_path: Path, capsys: Said) -> 
         main([*SHAPES, "--out", str(tmp_path / "vq"), "--loss.gan", "--loss.gan-start", "1", "--loss.gan-layers", "1"])
         == 0
     )
-    words = ["train", "llamagen/shapes", "--data", "shapes", "--steps", "1", "--batch", "2", "--sample-every", "0", "--eval-every", "0"]
+    words = shlex.split("train llamagen/shapes --data shapes --steps 1 --batch 2 --sample-every 0 --eval-every 0")
     words += ["--system.backbone.depth", "1", "--out", str(tmp_path / "run")]
     assert "train-tokenizer" in refused(words, capsys)
     assert main([*words, "--tokenizer", str(tmp_path / "vq")]) == 0
