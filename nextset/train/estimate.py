@@ -131,11 +131,17 @@ def kept_for_backward(phase: Phase, batch: Batch, inputs_of: list[nn.Module] | N
     phase.module.train()
     hooks = [m.register_forward_pre_hook(lambda _, args: (note(args[0]), None)[1]) for m in inputs_of or []]
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        phase.module(*phase.inputs(dataclasses.replace(batch, images=batch.images.to("meta")), 0, 0))
+        phase.module(*phase.inputs(_on_meta(batch), 0, 0))
     for hook in hooks:
         hook.remove()
     own = {p.untyped_storage()._cdata for p in phase.module.parameters()}
     return sum(t.untyped_storage().nbytes() for address, t in kept.items() if address not in own)
+
+
+def _on_meta(batch: Batch) -> Batch:
+    """Pictures and tokens without their values; labels stay, since they are looked at."""
+    tokens = None if batch.tokens is None else batch.tokens.to("meta")
+    return dataclasses.replace(batch, images=batch.images.to("meta"), tokens=tokens)
 
 
 def _available() -> int:

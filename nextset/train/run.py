@@ -24,6 +24,7 @@ from ..objectives.adversarial import TokenizerLoss
 from ..pretrained import load_tokenizer
 from ..system import System
 from ..tokenizers.base import Tokenizer
+from ..weights import load_exactly
 from .generator import Generator
 from .phase import Trainee
 from .recipe import Options, Recipe
@@ -116,7 +117,8 @@ def _model(system: System | Model, tokenizer: str, seed: int) -> Model:
         return model
     spec, module = load_tokenizer(tokenizer)
     model = dataclasses.replace(system, tokenizer=spec).build()
-    model.tokenizer.load_state_dict(module.state_dict())
+    if model.device.type != "meta":  # a dry run counts only shapes
+        load_exactly(model.tokenizer, module.state_dict(), tokenizer)
     return model
 
 

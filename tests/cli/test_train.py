@@ -67,7 +67,11 @@ def test_a_tokenizer_is_trained_and_stood_upon(tmp_path: Path, capsys: Said) -> 
     words = shlex.split("train llamagen/shapes --data shapes --steps 1 --batch 2 --sample-every 0 --eval-every 0")
     words += ["--system.backbone.depth", "1", "--out", str(tmp_path / "run")]
     assert "train-tokenizer" in refused(words, capsys)
-    assert main([*words, "--tokenizer", str(tmp_path / "vq")]) == 0
+    words += ["--tokenizer", str(tmp_path / "vq")]
+    capsys.readouterr()
+    assert main([*words, "--dry-run"]) == 0
+    assert not capsys.readouterr().err
+    assert main(words) == 0
     assert load(tmp_path / "run").generate(1).shape == (1, 3, 32, 32)
 
 

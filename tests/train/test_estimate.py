@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from nextset import System
+from nextset.data.encode import write_cache
+from nextset.data.open import open_dataset
 from nextset.train import Options, Recipe, set_up_generator
 from nextset.train import estimate as dry
 from nextset.train.estimate import estimate, kept_for_backward
@@ -46,6 +48,13 @@ def test_everything_is_said(system: System, recipe: Recipe, tmp_path: Path) -> N
     assert found.tokens_per_second == pytest.approx(found.images_per_second * system.layout.sites)
     assert all(word in str(found) for word in ("parameters", "memory", "tokens/s", "time"))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_token_cache_takes_what_its_pictures_take(system: System, recipe: Recipe, tmp_path: Path) -> None:
+    write_cache(tmp_path / "cache", open_dataset("digits", "test"), system.tokenizer.build(), system.tokenizer, (4, 4))
+    sources = ("digits", str(tmp_path / "cache"))
+    found = [estimate(partial(set_up_generator, system, data, recipe), Options(tmp_path), 1) for data in sources]
+    assert found[0].activations == found[1].activations
 
 
 def test_checkpointing_takes_less(system: System, recipe: Recipe, tmp_path: Path) -> None:
