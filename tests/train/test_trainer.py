@@ -190,7 +190,9 @@ def test_the_log_is_cut_where_the_resumed_step_is(trainer: Make, tmp_path: Path)
     log = tmp_path / "run" / "log.jsonl"
     lines = log.read_text().splitlines()
     log.write_text("\n".join([*lines, '{"step": 7, "loss": 1.0}', '{"step": 8, "lo']))
-    trainer(resume=True, steps=7).run()
+    with pytest.warns(UserWarning, match="steps 6 -> 7"):
+        resumed = trainer(resume=True, steps=7)
+    resumed.run()
     assert [entry["step"] for entry in read_log(tmp_path / "run")] == [1, 2, 3, 4, 5, 6, 7]
 
 
