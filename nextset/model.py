@@ -165,7 +165,9 @@ class Model(nn.Module):
         schedule = system.guidance if guidance is None else as_guidance(guidance)
         with torch.inference_mode():
             plan = system.order.plan(system.layout, noise)
-            _warn_unseen(plan.to_ranks(clamp.known) if clamp else None)
+            if clamp:
+                plan = system.order.given_first(plan, clamp.known)
+                _warn_unseen(plan.to_ranks(clamp.known))
             guided = any(scale != 1.0 for scale in schedule.scales(plan.sizes))
             conditions = network.condition(prepared), network.condition.null(prepared) if guided else None
             drawn = network.head.draw(noise, system.layout.sites)
@@ -251,9 +253,7 @@ def _last(partials: Iterator[Partial]) -> Tensor:
     return partial.model.decode(partial.decoding.tokens)
 
 
-def _warn_unseen(known: Tensor | None) -> None:
-    if known is None:
-        return
+def _warn_unseen(known: Tensor) -> None:
     late = known & (~known).cumsum(1).bool()
     if late.any():
         share = late.sum() / known.sum()

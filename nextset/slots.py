@@ -1,16 +1,17 @@
 """Slots: the positions of the sequence that a backbone computes, and the rule of who sees whom.
 
-A wiring describes its slots by six integers each, all known before any weight is touched; ranks count sites in plan order.
+A wiring describes its slots by seven integers each, all known before any weight is touched; ranks count sites in plan order.
 
     holds      rank of the token whose value the slot carries; PREFIX a condition slot, BLANK no token
     at         rank of the site it sits at (its position), or NONE
     predicts   rank of the site it predicts, or NONE
     avail      from which step on others may see it (NEVER: a pure query)
+    until      up to which step others may see it (FOREVER: to the end; less: a query that is asked again, or dropped)
     sees       up to which step it sees others
     group      slots of one group see each other; NONE: no group
 
-Slot q sees slot k iff `avail[k] <= sees[q]`, or both are of one group. That is the whole mask of GPT, RAR, RandAR, VAR, PAR,
-ARPG, MaskGIT, ACDiT and XLNet alike.
+Slot q sees slot k iff `avail[k] <= sees[q] <= until[k]`, or both are of one group. That is the whole mask of GPT, RAR, RandAR,
+VAR, PAR, ARPG, MaskGIT, ACDiT and XLNet alike. The "steps" of these three may be any rising numbers.
 
 Legend: B batch, L slots of this call, T slots in the cache and this call together, D width.
 """
@@ -28,11 +29,13 @@ PREFIX = -1
 BLANK = -2
 NONE = -1
 NEVER = 1 << 30
+FOREVER = 1 << 30
+COLUMNS = ("holds", "at", "predicts", "avail", "sees", "group", "until")
 
 
 @dataclass(frozen=True, eq=False)
 class SlotTable:
-    """The six integers of every slot, each an int64 array (L,)."""
+    """The seven integers of every slot, each an int64 array (L,)."""
 
     holds: np.ndarray
     at: np.ndarray
@@ -40,6 +43,7 @@ class SlotTable:
     avail: np.ndarray
     sees: np.ndarray
     group: np.ndarray
+    until: np.ndarray
 
     @staticmethod
     def of(
@@ -49,25 +53,29 @@ class SlotTable:
         avail: Sequence[int] | np.ndarray,
         sees: Sequence[int] | np.ndarray,
         group: Sequence[int] | np.ndarray | int = NONE,
+        until: Sequence[int] | np.ndarray | int = FOREVER,
     ) -> SlotTable:
-        """A table from any integer sequences of one length; `group` may be one number for all."""
-        columns = [np.asarray(column, dtype=np.int64) for column in (holds, at, predicts, avail, sees)]
-        groups = np.broadcast_to(np.asarray(group, dtype=np.int64), columns[0].shape)
-        assert all(column.shape == groups.shape for column in columns), "columns of a slot table differ in length"
-        return SlotTable(columns[0], columns[1], columns[2], columns[3], columns[4], groups)
+        """A table from any integer sequences of one length; `group` and `until` may be one number for all."""
+        columns = [np.asarray(column, dtype=np.int64) for column in (holds, at, predicts, avail, sees, group, until)]
+        columns[5:] = [np.broadcast_to(column, columns[0].shape) for column in columns[5:]]
+        assert all(column.shape == columns[0].shape for column in columns), "columns of a slot table differ in length"
+        return SlotTable(**dict(zip(COLUMNS, columns, strict=True)))
 
     def __len__(self) -> int:
         return len(self.holds)
 
+    @property
+    def lasting(self) -> np.ndarray:
+        """Which slots later steps may see, (L,) bool: these stay in a cache."""
+        return (self.avail != NEVER) & (self.until == FOREVER)
+
     def take(self, index: slice | np.ndarray) -> SlotTable:
         """The chosen slots, in that order."""
-        columns = (self.holds, self.at, self.predicts, self.avail, self.sees, self.group)
-        return SlotTable(*(column[index] for column in columns))
+        return SlotTable(*(getattr(self, column)[index] for column in COLUMNS))
 
     def join(self, *others: SlotTable) -> SlotTable:
         """These slots, then the others."""
-        columns = ("holds", "at", "predicts", "avail", "sees", "group")
-        return SlotTable(*(np.concatenate([getattr(table, c) for table in (self, *others)]) for c in columns))
+        return SlotTable(*(np.concatenate([getattr(table, c) for table in (self, *others)]) for c in COLUMNS))
 
     def predictors(self) -> np.ndarray:
         """Indices of the slots that predict, by rising rank of what they predict."""
@@ -77,7 +85,8 @@ class SlotTable:
 
 def visible(queries: SlotTable, keys: SlotTable) -> np.ndarray:
     """The rule above as a boolean array (queries, keys)."""
-    by_step = keys.avail[None, :] <= queries.sees[:, None]
+    sees = queries.sees[:, None]
+    by_step = (keys.avail[None, :] <= sees) & (sees <= keys.until[None, :])
     by_group = (queries.group[:, None] == keys.group[None, :]) & (queries.group[:, None] != NONE)
     return by_step | by_group
 

@@ -90,7 +90,7 @@ class Network(nn.Module):
 
     def plan(self, seed: int, batch: int, device: torch.device) -> Plan:
         """The plan of a batch whose order is drawn from `seed`."""
-        return self.system.order.plan(self.layout, Noise(seed, range(batch), device))
+        return self.system.order.trained.plan(self.layout, Noise(seed, range(batch), device))
 
     def hidden(self, tokens: Tensor, conditioning: Conditioning, plan: Plan) -> Tensor:
         """Teacher-forced hidden vectors (B, N, D) by rank: row r is all that predicting rank r may use."""

@@ -19,15 +19,15 @@ def dense(mask: Mask) -> list[list[int]]:
 
 
 def test_visible_is_the_rule_slot_by_slot() -> None:
-    """`avail[k] <= sees[q] or group[k] == group[q]`, where no group is none."""
+    """`avail[k] <= sees[q] <= until[k] or group[k] == group[q]`, where no group is none."""
     generator = np.random.default_rng(0)
     columns = generator.integers(0, 4, (5, 7))
-    table = SlotTable.of(*columns, group=generator.integers(NONE, 2, 7))
+    table = SlotTable.of(*columns, group=generator.integers(NONE, 2, 7), until=generator.integers(0, 5, 7))
     mask = visible(table, table)
     for q in range(7):
         for k in range(7):
             grouped = table.group[k] == table.group[q] != NONE
-            assert mask[q, k] == (table.avail[k] <= table.sees[q] or grouped)
+            assert mask[q, k] == (table.avail[k] <= table.sees[q] <= table.until[k] or grouped)
 
 
 def test_masks_take_their_cheapest_form() -> None:

@@ -1,7 +1,7 @@
 """How is it drawn?"""
 
-from .guidance import Constant, Guidance, Interval, Linear, PowerCosine
+from .guidance import Constant, Guidance, Interval, Linear, PowerCosine, Proportional
 from .loop import Decoding, decode
 from .pick import Pick
 
-__all__ = ["Constant", "Decoding", "Guidance", "Interval", "Linear", "Pick", "PowerCosine", "decode"]
+__all__ = ["Constant", "Decoding", "Guidance", "Interval", "Linear", "Pick", "PowerCosine", "Proportional", "decode"]

@@ -52,6 +52,18 @@ class Linear(Guidance):
 
 
 @dataclass(frozen=True)
+class Proportional(Guidance):
+    """From `start`, growing to `scale` with the share of known sites (RandAR, arXiv 2412.01827)."""
+
+    scale: float
+    start: float = 1.0
+
+    def at(self, step: int, steps: int, done: int, sites: int) -> float:
+        """Linear in the known sites."""
+        return self.start + (self.scale - self.start) * done / sites
+
+
+@dataclass(frozen=True)
 class PowerCosine(Guidance):
     """1 + (scale - 1) (1 - cos(pi (done / sites)^power)) / 2 (RAR, arXiv 2411.00776): weak at first, full at the end."""
 
@@ -81,7 +93,7 @@ def from_extra(extra: float) -> float:
     return 1.0 + extra
 
 
-SCHEDULES = {"constant": Constant, "linear": Linear, "power-cosine": PowerCosine}
+SCHEDULES = {"constant": Constant, "linear": Linear, "proportional": Proportional, "power-cosine": PowerCosine}
 
 
 def guidance(scale: float | Guidance, schedule: str = "constant") -> Guidance:

@@ -59,3 +59,12 @@ class Order(Spec, ABC):
     @abstractmethod
     def plan(self, layout: Layout, noise: Noise) -> Plan:
         """The plan for the samples of `noise` (an order that draws nothing gives one permutation for all)."""
+
+    @property
+    def trained(self) -> Order:
+        """The order of training and of likelihoods: this one, unless it is drawn in fewer steps than it is trained in."""
+        return self
+
+    def given_first(self, plan: Plan, given: Tensor) -> Plan:
+        """The plan of an edit whose sites `given` (B, N) bool are known: the same, unless the order is free to start with them."""
+        return plan

@@ -1,6 +1,7 @@
 """How do known tokens feed the prediction?"""
 
 from .base import Script, Wiring, WiringModule
+from .instructions import Instructions
 from .shift import Shift
 
-__all__ = ["Script", "Shift", "Wiring", "WiringModule"]
+__all__ = ["Instructions", "Script", "Shift", "Wiring", "WiringModule"]

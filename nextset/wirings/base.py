@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..layout import Layout, Unit
 from ..orders.base import Plan
-from ..slots import NEVER, Mask, Slots, SlotTable
+from ..slots import Mask, Slots, SlotTable
 from ..spec import Spec
 
 
@@ -77,8 +77,8 @@ class Script:
         return tuple(calls)
 
     def _keep(self, table: SlotTable) -> int:
-        keep = int((table.avail != NEVER).sum())
-        assert (table.avail[:keep] != NEVER).all(), f"{self._wiring}: slots to keep must come first in a step"
+        keep = int(table.lasting.sum())
+        assert table.lasting[:keep].all(), f"{self._wiring}: slots to keep must come first in a step"
         return keep
 
     @functools.cached_property

@@ -61,7 +61,7 @@ def test_scales_are_finite(scale: float) -> None:
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(UsageError, match="constant, linear, power-cosine, got 'cosine'"):
+    with pytest.raises(UsageError, match="constant, linear, proportional, power-cosine, got 'cosine'"):
         guidance(2.0, "cosine")
 
 

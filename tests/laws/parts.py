@@ -15,19 +15,19 @@ import torch
 
 from nextset.backbones import Backbone, Llama
 from nextset.conditions import Condition, Label, Text, Unconditional
-from nextset.decode import Constant, Guidance, Interval, Linear, Pick, PowerCosine
+from nextset.decode import Constant, Guidance, Interval, Linear, Pick, PowerCosine, Proportional
 from nextset.errors import UsageError
 from nextset.heads import Categorical, Head
 from nextset.layout import Continuous, Discrete, Layout, grid, line, pyramid, video
 from nextset.mixers import Attention, Mixer
 from nextset.objectives import NextSet, Objective
 from nextset.objectives.adversarial import TokenizerLoss
-from nextset.orders import Order, Raster
+from nextset.orders import Order, Random, Raster
 from nextset.spec import Spec
 from nextset.tokenizers.base import Tokenizer
 from nextset.tokenizers.pixel import Pixel
 from nextset.tokenizers.vq import VQ
-from nextset.wirings import Shift, Wiring
+from nextset.wirings import Instructions, Shift, Wiring
 
 from .own import Growing, Queries, Shuffled
 
@@ -53,7 +53,10 @@ TOYS: tuple[Spec, ...] = (
     Pixel(2, 3),
     VQ(8, 4, 8, (1, 2), blocks=1, latent=8, groups=4),
     Raster(),
+    Random(),
+    Random(1),
     Shift(),
+    Instructions(2),
     Llama(16, 2, Attention(2), hidden_multiple=16),
     Llama(16, 2, Attention(4, 2), dropout=0.0, hidden_multiple=16, rotary_base=100.0),
     Attention(2),
@@ -67,6 +70,7 @@ TOYS: tuple[Spec, ...] = (
     Constant(2.0),
     Linear(3.0, 0.5),
     PowerCosine(3.0, 2.0),
+    Proportional(3.0, 0.5),
     Interval(2.0, 1, 3),
     Pick(),
     Pick(0.7, 3, 0.9),

@@ -10,7 +10,7 @@ import torch
 
 from nextset.layout import grid, line
 from nextset.orders import Plan
-from nextset.slots import NEVER, NONE, PREFIX, SlotTable, visible
+from nextset.slots import COLUMNS, NONE, PREFIX, SlotTable, visible
 from nextset.wirings import Wiring
 
 from .parts import STEPS, UNITS, accepts, toys
@@ -25,10 +25,8 @@ over_tables = pytest.mark.parametrize(("wiring", "sizes", "prefix"), CASES, ids=
 
 
 def rows(table: SlotTable) -> list[Row]:
-    """The six integers of every slot."""
-    return list(
-        zip(*(getattr(table, c).tolist() for c in ("holds", "at", "predicts", "avail", "sees", "group")), strict=True)
-    )
+    """The integers of every slot."""
+    return list(zip(*(getattr(table, column).tolist() for column in COLUMNS), strict=True))
 
 
 def seen(queries: SlotTable, keys: SlotTable) -> list[tuple[Row, list[Row]]]:
@@ -66,7 +64,7 @@ def test_whole_and_steps_agree(wiring: Wiring, sizes: tuple[int, ...], prefix: i
     for table in steps(wiring, sizes, prefix):
         keys = table if kept is None else kept.join(table)
         stepwise += seen(table, keys)
-        kept = keys.take(np.flatnonzero(keys.avail != NEVER))
+        kept = keys.take(keys.lasting)
     assert sorted(stepwise) == seen(whole, whole)
 
 
@@ -94,8 +92,8 @@ def test_slots_are_well_formed(wiring: Wiring, sizes: tuple[int, ...], prefix: i
     assert min(table.at.min(), table.predicts.min()) >= NONE
     assert visible(table, table).any(1).all()
     for part in steps(wiring, sizes, prefix):
-        keep = int((part.avail != NEVER).sum())
-        assert (part.avail[:keep] != NEVER).all()
+        keep = int(part.lasting.sum())
+        assert part.lasting[:keep].all()
 
 
 @over_tables
