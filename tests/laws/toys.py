@@ -23,7 +23,7 @@ from nextset.orders import Order, Plan
 from nextset.spec import Spec
 from nextset.tokenizers.base import Tokenizer
 from nextset.tokenizers.pixel import Pixel
-from nextset.wirings import Wiring
+from nextset.wirings import Instructions, Wiring
 
 from .own import Growing, Queries
 from .parts import TOYS, accepts, asked
@@ -56,6 +56,7 @@ def _with(part: Spec) -> System | None:
 MIXED = {f"llamagen+{type(part).__name__}{i}": system for i, part in enumerate(TOYS) if (system := _with(part))}
 SETS = {
     "sets": replace(BASE, order=Growing(), wiring=Queries()),
+    "sets+instructions": replace(BASE, order=Growing(), wiring=Instructions(2)),
     "sets+text": replace(BASE, order=Growing(), wiring=Queries(), condition=Text(6, 4)),
 }
 SYSTEMS = (*catalogue.names(), *MIXED, *SETS)
