@@ -22,7 +22,7 @@ from . import Claim
 DRAWN = 500
 
 
-def claims(steps: int = 350) -> Iterator[Claim]:
+def claims(steps: int = 600) -> Iterator[Claim]:
     """Both learn digits by one recipe; then random orders against the raster, and few steps against many."""
     test = next(once(open_dataset("digits", "test"), 360, (8, 8), 1))
     models = {name: learned(f"{name}/digits", steps) for name in ("randar", "llamagen")}
@@ -32,6 +32,7 @@ def claims(steps: int = 350) -> Iterator[Claim]:
         f"{nats['randar']:.3f} and {nats['llamagen']:.3f} nats a pixel of unseen digits",
         "less than 0.1 more",
         nats["randar"] < nats["llamagen"] + 0.1,
+        "the gap still closes: about 0.23 after 350 steps and 0.14 after 1000; the paper trains 300 epochs of ImageNet",
     )
     many, few = (recognised(models["randar"], count) for count in (0, 22))
     yield Claim(
@@ -45,7 +46,7 @@ def claims(steps: int = 350) -> Iterator[Claim]:
 def learned(name: str, steps: int) -> Model:
     """The system after `steps` of training on digits."""
     with tempfile.TemporaryDirectory() as folder:
-        recipe = Recipe(steps=steps, lr=2e-3, ema=0.99)
+        recipe = Recipe(steps=steps, lr=3e-3, ema=0.99)
         set_up_generator(nextset.spec(name), "digits", recipe).run(Path(folder) / "run", sample_every=0, eval_every=0)
         return nextset.load(Path(folder) / "run")
 
