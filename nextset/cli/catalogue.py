@@ -66,7 +66,7 @@ def alphabet(unit: Unit) -> str:
 
 def listed(rows: Sequence[dict[str, Any]]) -> str:
     """The table of `nextset list`; a star marks sizes with published weights."""
-    lines = [["name", "tokenizer", "order", "wiring", "backbone", "head", "steps", "sizes (*: published weights)"]]
+    lines = [["name", "token", "order", "wiring", "backbone", "head", "steps", "sizes (*: published weights)"]]
     for found in rows:
         tokenizer = f"{found['tokenizer']}: {found['unit']}"
         parts = [found[part] for part in ("order", "wiring", "backbone", "head")]
