@@ -120,7 +120,7 @@ class _Drawing:
                 self._hidden(self.conditioning.prefix.new_empty(1, held, self.width), site, held, cache)
 
         def step() -> None:
-            x = self.network.wiring.fill(call.table, self.conditioning.prefix, self.tokens, self.plan)
+            x = self.network.wiring.fill(call, self.conditioning.prefix, self.tokens, self.plan)
             hidden = self._hidden(x, call.sites(self.plan), call.keep, cache)[:, call.predictors]
             self.network.head.sample(hidden, None, 1.0, self.drawn[:, call.ranks], self.system.pick)
 

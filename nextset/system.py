@@ -95,7 +95,7 @@ class Network(nn.Module):
     def hidden(self, tokens: Tensor, conditioning: Conditioning, plan: Plan) -> Tensor:
         """Teacher-forced hidden vectors (B, N, D) by rank: row r is all that predicting rank r may use."""
         call = self.script(plan.sizes, tokens.device).whole
-        x = self.wiring.fill(call.table, conditioning.prefix, tokens, plan)
+        x = self.wiring.fill(call, conditioning.prefix, tokens, plan)
         valid = conditioning.valid
         if valid is not None:
             valid = nn.functional.pad(valid, (0, x.shape[1] - valid.shape[1]), value=True)

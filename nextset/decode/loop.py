@@ -95,6 +95,7 @@ class _Run:
     ) -> None:
         conditional, null = conditions
         self.network, self.plan, self.tokens, self.scales = network, plan, tokens, scales
+        self.doubled = plan if plan.perm.ndim == 1 else Plan(torch.cat([plan.perm, plan.perm]), plan.sizes)
         self.batch = len(conditional.prefix)
         self.guided = max((k + 1 for k, scale in enumerate(scales) if scale != 1.0), default=0)  # steps up to here
         self.condition = conditional.join(null) if null is not None and self.guided else conditional
@@ -109,19 +110,14 @@ class _Run:
         """Hidden vectors of the predictors, the unguided ones where this step is guided, and the scale."""
         if index >= self.guided and len(self.condition.prefix) > self.batch:
             self._drop_unguided()
-        rows = len(self.condition.prefix)
-        plan, tokens = self.plan, self.tokens
-        if rows > self.batch:
-            tokens = torch.cat([tokens, tokens])
-            plan = plan if plan.perm.ndim == 1 else Plan(torch.cat([plan.perm, plan.perm]), plan.sizes)
-        x = self.network.wiring.fill(call.table, self.condition.prefix, tokens, plan)
-        end = self.seen + x.shape[1]
-        valid = None if self.valid is None else self.valid[:, :end]
-        hidden = self.network.backbone(call.slots(x, plan, self.condition.vector, valid), self.cache)[
-            :, call.predictors
-        ]
+        guided = len(self.condition.prefix) > self.batch
+        plan, tokens = (self.doubled, torch.cat([self.tokens, self.tokens])) if guided else (self.plan, self.tokens)
+        x = self.network.wiring.fill(call, self.condition.prefix, tokens, plan)
+        valid = None if self.valid is None else self.valid[:, : self.seen + x.shape[1]]
+        slots = call.slots(x, plan, self.condition.vector, valid)
+        hidden = self.network.backbone(slots, self.cache)[:, call.predictors]
         self.seen += call.keep
-        if self.scales[index] == 1.0 or rows == self.batch:
+        if self.scales[index] == 1.0 or not guided:
             return hidden[: self.batch], None, 1.0
         return hidden[: self.batch], hidden[self.batch :], self.scales[index]
 

@@ -35,11 +35,12 @@ class Plan:
             ends.append(ends[-1] + size)
         return tuple(ends)
 
-    def to_ranks(self, by_site: Tensor) -> Tensor:
-        """Values listed by site, (B, N, ...), listed by rank instead."""
-        if self.perm.ndim == 1:
-            return by_site.index_select(1, self.perm)
-        index = self.perm.reshape(*self.perm.shape, *[1] * (by_site.ndim - 2)).expand(-1, -1, *by_site.shape[2:])
+    def to_ranks(self, by_site: Tensor, ranks: slice | Tensor = slice(None)) -> Tensor:
+        """Values listed by site, (B, N, ...), listed by rank instead; all ranks, or only these, (B, n, ...)."""
+        perm = self.perm[..., ranks]
+        if perm.ndim == 1:
+            return by_site.index_select(1, perm)
+        index = perm.reshape(*perm.shape, *[1] * (by_site.ndim - 2)).expand(-1, -1, *by_site.shape[2:])
         return by_site.gather(1, index)
 
     def to_sites(self, by_rank: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..layout import Layout, Unit
 from ..orders.base import Plan
-from ..slots import Mask, Slots, SlotTable
+from ..slots import BLANK, PREFIX, Mask, Slots, SlotTable
 from ..spec import Spec
 
 
@@ -24,10 +24,10 @@ class WiringModule(nn.Module, ABC):
     """Fills slots with vectors."""
 
     @abstractmethod
-    def fill(self, table: SlotTable, prefix: Tensor, tokens: Tensor, plan: Plan) -> Tensor:
-        """Contents (B, L, D) of the slots of `table`, given the condition slots (B, P, D) and tokens by site (B, N, ...).
+    def fill(self, call: Call, prefix: Tensor, tokens: Tensor, plan: Plan) -> Tensor:
+        """Contents (B, L, D) of the slots of `call`, given the condition slots (B, P, D) and tokens by site (B, N, ...).
 
-        Only the tokens that the table `holds` are read; the others may be anything.
+        Only the tokens that the call holds are read; the others may be anything.
         """
 
 
@@ -98,19 +98,35 @@ def script(wiring: Wiring, sizes: tuple[int, ...], prefix: int, device: torch.de
 
 
 class Call:
-    """One call of the backbone: its slot table, mask, how many slots stay in the cache, and which slots predict which ranks."""
+    """One call of the backbone, with everything that its table decides already on the device.
+
+    `mask`; `keep` leading slots stay in the cache; the slots `predictors` predict `ranks`. Contents come in three parts: the first
+    `prefixed` condition slots, the tokens of the ranks `held`, and slots without a token at the sites of the ranks `blank`.
+    """
 
     def __init__(self, table: SlotTable, mask: Mask, keep: int, device: torch.device) -> None:
         self.table, self.mask, self.keep = table, mask, keep
         predictors = table.predictors()
         self.predictors = _compact(predictors, device)
         self.ranks = _compact(table.predicts[predictors], device)
-        self.at = torch.as_tensor(table.at, device=device)
+        kinds = [np.flatnonzero(kind) for kind in (table.holds == PREFIX, table.holds >= 0, table.holds == BLANK)]
+        self.prefixed = len(kinds[0])
+        self.held = _compact(table.holds[kinds[1]], device)
+        self.blank = _compact(table.at[kinds[2]], device)
+        self._order = _compact(np.argsort(np.concatenate(kinds)), device)
+        self._at = torch.as_tensor(table.at.clip(min=0), device=device)
+        self._absent = torch.as_tensor(table.at < 0, device=device) if (table.at < 0).any() else None
+
+    def arrange(self, prefix: Tensor, held: Tensor, blank: Tensor | None = None) -> Tensor:
+        """The three parts (B, ..., D) in the order of the slots, (B, L, D)."""
+        parts = [part for part in (prefix[:, : self.prefixed], held, blank) if part is not None and part.shape[1]]
+        joined = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+        return joined if isinstance(self._order, slice) else joined[:, self._order]
 
     def sites(self, plan: Plan) -> Tensor:
         """The site of each slot, (L,) or (B, L) int64, -1 where it has none."""
-        sites = plan.perm[..., self.at.clamp(min=0)]
-        return torch.where(self.at < 0, -1, sites)
+        sites = plan.perm[..., self._at]
+        return sites if self._absent is None else torch.where(self._absent, -1, sites)
 
     def slots(self, x: Tensor, plan: Plan, vector: Tensor | None = None, valid: Tensor | None = None) -> Slots:
         """The slots with contents `x` (B, L, D); `valid` (B, T) marks the keys that are no padding."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,7 +18,7 @@ from ..layout import Discrete, Layout, Unit
 from ..nn.rotary import Rotary, rotate
 from ..orders.base import Plan
 from ..slots import BLANK, FOREVER, NONE, PREFIX, SlotTable
-from .base import Wiring, WiringModule
+from .base import Call, Wiring, WiringModule
 
 
 class InstructionsModule(WiringModule):
@@ -33,19 +32,10 @@ class InstructionsModule(WiringModule):
         self.rotary = Rotary(layout, dim // spec.heads, spec.rotary_base)
         nn.init.normal_(self.embed.weight, std=spec.std)
 
-    def fill(self, table: SlotTable, prefix: Tensor, tokens: Tensor, plan: Plan) -> Tensor:
+    def fill(self, call: Call, prefix: Tensor, tokens: Tensor, plan: Plan) -> Tensor:
         """Condition slots, tokens and instructions, in the order of the table."""
-        kinds = [
-            np.flatnonzero(table.holds == PREFIX),
-            np.flatnonzero(table.holds >= 0),
-            np.flatnonzero(table.holds == BLANK),
-        ]
-        held = torch.from_numpy(table.holds[kinds[1]]).to(tokens.device)
-        ids = Plan(plan.perm[..., held], (1,) * len(held)).to_ranks(tokens) if len(held) else tokens[:, :0]
-        asked = plan.perm[..., torch.from_numpy(table.at[kinds[2]]).to(tokens.device)]
-        parts = [prefix[:, : len(kinds[0])], self.embed(ids), self.instructions(asked).expand(len(tokens), -1, -1)]
-        back = torch.from_numpy(np.argsort(np.concatenate(kinds))).to(tokens.device)
-        return torch.cat(parts, dim=1)[:, back]
+        instructions = self.instructions(plan.perm[..., call.blank]).expand(len(tokens), -1, -1)
+        return call.arrange(prefix, self.embed(plan.to_ranks(tokens, call.held)), instructions)
 
     def instructions(self, sites: Tensor) -> Tensor:
         """P for sites (n,) or (B, n), (1 or B, n, D)."""

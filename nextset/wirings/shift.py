@@ -16,7 +16,7 @@ from ..errors import UsageError
 from ..layout import Continuous, Layout, Unit
 from ..orders.base import Plan
 from ..slots import NONE, PREFIX, SlotTable
-from .base import Wiring, WiringModule
+from .base import Call, Wiring, WiringModule
 
 
 class ShiftModule(WiringModule):
@@ -30,14 +30,9 @@ class ShiftModule(WiringModule):
         self.embed = nn.Embedding(unit.vocab * unit.codes, dim)
         nn.init.normal_(self.embed.weight, std=std)
 
-    def fill(self, table: SlotTable, prefix: Tensor, tokens: Tensor, plan: Plan) -> Tensor:
+    def fill(self, call: Call, prefix: Tensor, tokens: Tensor, plan: Plan) -> Tensor:
         """Condition slots as they come, then the embedded tokens."""
-        held = table.holds[table.holds != PREFIX]
-        parts = [prefix] if len(held) < len(table) else []
-        if len(held):
-            ids = Plan(plan.perm[..., int(held[0]) : int(held[-1]) + 1], (len(held),)).to_ranks(tokens)
-            parts.append(self._embed(ids))
-        return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+        return call.arrange(prefix, self._embed(plan.to_ranks(tokens, call.held)))
 
     def _embed(self, ids: Tensor) -> Tensor:
         if ids.ndim == 2:

@@ -14,7 +14,8 @@ from nextset.decode import Constant, Guidance, Interval, Linear, decode
 from nextset.decode.loop import Clamp
 from nextset.layout import Tokens
 from nextset.noise import Noise
-from tests.laws.own import Growing, Queries, Shuffled
+from nextset.orders import Random
+from tests.laws.own import Growing, Queries
 from tests.laws.toys import BASE, conditions, lively, random_tokens
 
 SITES = BASE.layout.sites
@@ -82,7 +83,7 @@ def test_every_slot_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("condition", [BASE.condition, Text(6, 4)], ids=str)
-@pytest.mark.parametrize("order", [BASE.order, Shuffled()], ids=str)
+@pytest.mark.parametrize("order", [BASE.order, Random()], ids=str)
 def test_dropping_the_half_changes_nothing(order: Any, condition: Any) -> None:
     """A schedule that stops draws what one that goes on at a scale next to 1 draws, padding and own orders included."""
     model = lively(replace(BASE, order=order, condition=condition))
@@ -93,7 +94,7 @@ def test_dropping_the_half_changes_nothing(order: Any, condition: Any) -> None:
     assert torch.equal(stops, goes)
 
 
-@pytest.mark.parametrize("order", [BASE.order, Shuffled()], ids=str)
+@pytest.mark.parametrize("order", [BASE.order, Random()], ids=str)
 def test_what_is_known_grows_along_the_plan(order: Any) -> None:
     """After step k exactly the sites of the first steps are known, in each sample's own order."""
     model = lively(replace(BASE, order=order))
@@ -104,7 +105,7 @@ def test_what_is_known_grows_along_the_plan(order: Any) -> None:
             assert set(known[sample].nonzero().flatten().tolist()) == set(perm[: partial.step].tolist())
 
 
-@pytest.mark.parametrize("order", [BASE.order, Shuffled()], ids=str)
+@pytest.mark.parametrize("order", [BASE.order, Random()], ids=str)
 def test_given_sites_keep_their_tokens(order: Any) -> None:
     """And the others are drawn as ever: with all numbers fixed, those before the first given one do not change."""
     model = lively(replace(BASE, order=order))

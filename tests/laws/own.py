@@ -16,20 +16,7 @@ from nextset.layout import Discrete, Layout, Unit
 from nextset.noise import Noise
 from nextset.orders import Order, Plan
 from nextset.slots import BLANK, NEVER, NONE, PREFIX, SlotTable
-from nextset.wirings import Wiring, WiringModule
-
-
-@dataclass(frozen=True)
-class Shuffled(Order):
-    """A random order for each sample, one site a step."""
-
-    def sizes(self, layout: Layout) -> tuple[int, ...]:
-        """(1,) * N."""
-        return (1,) * layout.sites
-
-    def plan(self, layout: Layout, noise: Noise) -> Plan:
-        """Permutations (B, N)."""
-        return Plan(noise.permutation(layout.sites), self.sizes(layout))
+from nextset.wirings import Call, Wiring, WiringModule
 
 
 @dataclass(frozen=True)
@@ -56,13 +43,10 @@ class QueriesModule(WiringModule):
         self.embed = nn.Embedding(vocab, dim)
         self.ask = nn.Parameter(torch.randn(dim) * 0.02)
 
-    def fill(self, table: SlotTable, prefix: Tensor, tokens: Tensor, plan: Plan) -> Tensor:
+    def fill(self, call: Call, prefix: Tensor, tokens: Tensor, plan: Plan) -> Tensor:
         """Condition slots, embedded tokens, queries."""
-        held = torch.from_numpy(table.holds[table.holds >= 0])
-        known = self.embed(Plan(plan.perm[..., held], (1,) * len(held)).to_ranks(tokens)) if len(held) else None
-        queries = self.ask.expand(len(tokens), int((table.holds == BLANK).sum()), -1)
-        start = prefix if (table.holds == PREFIX).any() else None
-        return torch.cat([part for part in (start, known, queries) if part is not None], dim=1)
+        queries = self.ask.expand(len(tokens), int((call.table.holds == BLANK).sum()), -1)
+        return call.arrange(prefix, self.embed(plan.to_ranks(tokens, call.held)), queries)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from nextset.tokenizers.pixel import Pixel
 from nextset.tokenizers.vq import VQ
 from nextset.wirings import Instructions, Shift, Wiring
 
-from .own import Growing, Queries, Shuffled
+from .own import Growing, Queries
 
 Part = TypeVar("Part", bound=Spec)
 
@@ -74,7 +74,6 @@ TOYS: tuple[Spec, ...] = (
     Interval(2.0, 1, 3),
     Pick(),
     Pick(0.7, 3, 0.9),
-    Shuffled(),
     Growing(),
     Queries(),
 )

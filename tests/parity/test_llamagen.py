@@ -279,7 +279,7 @@ def test_prefix_logits(captioned: Golden) -> None:
     call = network.script(plan.sizes, captioned.model.device).whole
     assert conditioning.valid is not None
     with torch.inference_mode():
-        x = network.wiring.fill(call.table, conditioning.prefix, captioned.tokens.data, plan)
+        x = network.wiring.fill(call, conditioning.prefix, captioned.tokens.data, plan)
         valid = torch.nn.functional.pad(conditioning.valid, (0, x.shape[1] - conditioning.valid.shape[1]), value=True)
         logits = network.head.logits(network.backbone(call.slots(x, plan, None, valid)))
     near(logits[:, : conditioning.prefix.shape[1] : stride], io["out.prefix_logits"])

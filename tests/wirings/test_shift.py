@@ -9,7 +9,7 @@ from nextset import UsageError
 from nextset.layout import Continuous, Discrete, grid, line
 from nextset.orders import Plan
 from nextset.slots import NONE, PREFIX
-from nextset.wirings import Shift
+from nextset.wirings import Script, Shift
 
 
 def test_whole_table() -> None:
@@ -38,9 +38,9 @@ def test_latents_are_refused() -> None:
 def test_tokens_of_several_codes_are_the_sum_of_a_table_each() -> None:
     module = Shift().build(8, Discrete(3, codes=2), line(3))
     tokens = torch.tensor([[[0, 2], [1, 1], [2, 0]]])
-    plan, table = Plan(torch.tensor([2, 0, 1]), (1, 1, 1)), Shift().whole((1, 1, 1), 1)
+    plan, call = Plan(torch.tensor([2, 0, 1]), (1, 1, 1)), Script(Shift(), (1, 1, 1), 1, torch.device("cpu")).whole
     start = torch.zeros(1, 1, 8)
-    filled = module.fill(table, start, tokens, plan)
+    filled = module.fill(call, start, tokens, plan)
     tables = module.embed.weight.unflatten(0, (2, 3))
     expected = [tables[0, 2] + tables[1, 0], tables[0, 0] + tables[1, 2]]  # the tokens of sites 2 and 0
     assert torch.allclose(filled[0, 1:], torch.stack(expected))
