@@ -9,49 +9,31 @@ New here: wirings/instructions.py and the slots that are asked twice (`until` in
 
 from __future__ import annotations
 
-from ..backbones import Llama
-from ..conditions import Label
+from dataclasses import replace
+
 from ..decode import Proportional
-from ..mixers import Attention
 from ..orders import Random
 from ..system import System
-from ..tokenizers.base import Tokenizer
 from ..tokenizers.pixel import Pixel
 from ..weights import KeyMap
 from ..wirings import Instructions
 from .llamagen import KEYS as LLAMAGEN
-from .llamagen import VQ16
+from .llamagen import TINY as LLAMAGEN_TINY
+from .llamagen import llamagen
 
 
-def randar(
-    depth: int,
-    heads: int,
-    dim: int,
-    image: int = 256,
-    tokenizer: Tokenizer = VQ16,
-    classes: int = 1000,
-    steps: int = 88,
-    guidance: float = 4.0,
-) -> System:
-    """A size of the paper by layers, heads and width; `image` pixels square, drawn in `steps` (0: one site each)."""
-    return System(
-        tokenizer=tokenizer,
-        size=(image, image),
-        order=Random(steps),
-        wiring=Instructions(heads),
-        condition=Label(classes),
-        backbone=Llama(dim, depth, Attention(heads), hidden_multiple=16 if dim < 64 else 256),
-        guidance=Proportional(guidance),
-    )
+def randar(base: System, heads: int, steps: int = 88, guidance: float = 4.0) -> System:
+    """A LlamaGen of `heads` that goes in any order, drawn in `steps` (0: one site each)."""
+    return replace(base, order=Random(steps), wiring=Instructions(heads), guidance=Proportional(guidance))
 
 
 SIZES = {
-    "l": randar(24, 16, 1024, guidance=3.4),
-    "xl": randar(36, 20, 1280),
-    "xxl": randar(48, 24, 1536),
-    "digits": randar(4, 4, 96, image=8, tokenizer=Pixel(17), classes=10, steps=22, guidance=2.0),
+    "l": randar(llamagen(24, 16, 1024), 16, guidance=3.4),
+    "xl": randar(llamagen(36, 20, 1280), 20),
+    "xxl": randar(llamagen(48, 24, 1536), 24),
+    "digits": randar(llamagen(4, 4, 96, image=8, tokenizer=Pixel(17), classes=10), 4, steps=22, guidance=2.0),
 }
-TINY = randar(2, 2, 16, image=4, tokenizer=Pixel(5), classes=3, steps=0)
+TINY = randar(LLAMAGEN_TINY, 2, steps=0)
 
 PUBLISHED = {
     "l": ("randar_0.3b_llamagen_360k_bs_1024_lr_0.0004.safetensors",),
