@@ -17,7 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from .conditions import Condition
-from .layout import Discrete, Tokens
+from .layout import Discrete, blank
 from .mixers import Cache
 from .noise import Noise
 from .orders import Plan
@@ -61,7 +61,7 @@ def account(system: System) -> Account:
         tokens=sites * (unit.codes if isinstance(unit, Discrete) else 1),
         steps=len(drawing.plan.sizes),
         multiply_adds=drawing.multiply_adds(),
-        decoder_multiply_adds=multiply_adds(lambda: tokenizer.decode(Tokens(drawing.tokens, system.layout))),
+        decoder_multiply_adds=multiply_adds(lambda: tokenizer.decode(drawing.tokens)),
         cache_bytes_float32=drawing.cache_bytes(torch.float32),
         cache_bytes_bfloat16=drawing.cache_bytes(torch.bfloat16),
     )
@@ -87,7 +87,7 @@ class _Drawing:
         self.network, self.width, sites = network, system.backbone.width, system.layout.sites
         self.plan = Plan(torch.empty(sites, dtype=torch.int64, device=META), system.order.sizes(system.layout))
         self.script = network.script(self.plan.sizes, META)
-        self.tokens = _blank(system)
+        self.tokens = blank(system.tokenizer.unit, system.layout, 1, META)
         self.prepared = _nothing_asked(system.condition)
         with torch.inference_mode():
             self.conditioning = network.condition(self.prepared)
@@ -120,7 +120,7 @@ class _Drawing:
                 self._hidden(self.conditioning.prefix.new_empty(1, held, self.width), site, held, cache)
 
         def step() -> None:
-            x = self.network.wiring.fill(call, self.conditioning.prefix, self.tokens, self.plan)
+            x = self.network.wiring.fill(call, self.conditioning.prefix, self.tokens.data, self.plan)
             hidden = self._hidden(x, call.sites(self.plan), call.keep, cache)[:, call.predictors]
             self.network.head.sample(hidden, None, 1.0, self.drawn[:, call.ranks], self.system.pick)
 
@@ -159,11 +159,3 @@ def _nothing_asked(condition: Condition) -> Tensor:
     """What `prepare` makes of no condition. It looks at values, so that needs the CPU, but not the real width."""
     with torch.random.fork_rng(devices=[]):
         return condition.build(1).prepare(None, 1, torch.device("cpu")).to(META)
-
-
-def _blank(system: System) -> Tensor:
-    unit, sites = system.tokenizer.unit, system.layout.sites
-    if isinstance(unit, Discrete):
-        shape = (1, sites) if unit.codes == 1 else (1, sites, unit.codes)
-        return torch.zeros(shape, dtype=torch.int64, device=META)
-    return torch.zeros(1, sites, unit.dim, device=META)

@@ -126,3 +126,11 @@ class Continuous(Spec):
 
 
 Unit = Discrete | Continuous
+
+
+def blank(unit: Unit, layout: Layout, batch: int, device: torch.device) -> Tokens:
+    """Zeros where tokens will be."""
+    if isinstance(unit, Continuous):
+        return Tokens(torch.zeros(batch, layout.sites, unit.dim, device=device), layout)
+    shape = (batch, layout.sites) if unit.codes == 1 else (batch, layout.sites, unit.codes)
+    return Tokens(torch.zeros(shape, dtype=torch.int64, device=device), layout)

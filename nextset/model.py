@@ -20,7 +20,7 @@ from .decode import Decoding, Guidance, Pick, decode
 from .decode.guidance import guidance as as_guidance
 from .decode.loop import Clamp
 from .errors import UsageError
-from .layout import Discrete, Tokens
+from .layout import Tokens, blank
 from .noise import Noise
 from .system import System
 
@@ -171,16 +171,9 @@ class Model(nn.Module):
             guided = any(scale != 1.0 for scale in schedule.scales(plan.sizes))
             conditions = network.condition(prepared), network.condition.null(prepared) if guided else None
             drawn = network.head.draw(noise, system.layout.sites)
-            start = Tokens(self._blank(len(prepared), device), system.layout)
+            start = blank(system.tokenizer.unit, system.layout, len(prepared), device)
         for state in decode(network, plan, start, conditions, schedule, pick or system.pick, drawn, clamp):
             yield Partial(state, self)
-
-    def _blank(self, batch: int, device: torch.device) -> Tensor:
-        unit, sites = self.system.tokenizer.unit, self.system.layout.sites
-        if isinstance(unit, Discrete):
-            shape = (batch, sites) if unit.codes == 1 else (batch, sites, unit.codes)
-            return torch.zeros(shape, dtype=torch.int64, device=device)
-        return torch.zeros(batch, sites, unit.dim, device=device)
 
     # -- keeping
 

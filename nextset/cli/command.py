@@ -11,6 +11,8 @@ import torch
 import tyro
 
 from ..errors import UsageError
+from ..sampling import Share
+from ..sampling.share import ALONE
 
 T = TypeVar("T")
 
@@ -38,10 +40,12 @@ def table(rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join(lines)
 
 
-def device(name: str) -> torch.device:
-    """A device by name; "auto" is the first CUDA device, else the CPU."""
+def device(name: str, share: Share = ALONE) -> torch.device:
+    """A device by name; "auto" is the first CUDA device, else the CPU. Of several processes each takes the next CUDA device."""
+    if name in ("auto", "cuda") and torch.cuda.is_available():
+        return torch.device("cuda", share.local if share.world > 1 else 0)
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cpu")
     try:
         chosen = torch.device(name)
         torch.empty(1, device=chosen)

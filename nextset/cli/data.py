@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import torch
 import tyro
 
 from .. import weights
@@ -74,7 +73,7 @@ class Encode:
             raise UsageError(f"batch must be at least 1 and workers at least 0, got {self.batch} and {self.workers}")
         share = Share.from_environment()
         how = Encoding(self.batch, self.shard, self.mirror, self.latents, self.workers, share.rank, share.world)
-        device, size = self._device(share), self._size()
+        device, size = command.device(self.device, share), self._size()
         dataset = open_dataset(self.source, self.split)
         spec, module = load_tokenizer(self.tokenizer)
         cache = write_cache(self.out, dataset, module.to(device), spec, size, how)
@@ -92,11 +91,6 @@ class Encode:
             raise UsageError(f"size: {self.tokenizer} holds no model that would say it; give --size H W")
         height, width = config["system"]["size"]
         return height, width
-
-    def _device(self, share: Share) -> torch.device:
-        """Of several processes on one machine each takes the next CUDA device, where none is named."""
-        several = share.world > 1 and self.device == "auto" and torch.cuda.is_available()
-        return command.device(f"cuda:{share.local}" if several else self.device)
 
 
 COMMAND: Any = Annotated[Check, tyro.conf.subcommand("check")] | Annotated[Encode, tyro.conf.subcommand("encode")]

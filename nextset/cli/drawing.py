@@ -74,8 +74,7 @@ class Drawing:
     def place(self, model: Model, share: Share = ALONE) -> Model:
         """The model in its dtype on its device; of several processes on one machine each takes the next CUDA device."""
         model.network.to(DTYPES[self.dtype])
-        several = share.world > 1 and self.device in ("auto", "cuda") and torch.cuda.is_available()
-        return model.to(command.device(f"cuda:{share.local}" if several else self.device))
+        return model.to(command.device(self.device, share))
 
 
 def told(system: System) -> Literal["nothing", "label", "caption"]:

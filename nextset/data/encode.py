@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import itertools
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ..digest import fingerprint
 from ..errors import NextsetError, UsageError
 from ..files import save_json, write_atomically
 from ..layout import Discrete, Layout, Tokens, Unit
@@ -64,15 +63,6 @@ class Encoding:
     """Which of the processes that write together this is."""
     world: int = 1
     """Processes that write together, each every `world`-th shard."""
-
-
-def fingerprint(module: nn.Module, spec: TokenizerSpec) -> str:
-    """SHA-256 over a tokenizer's spec and weights: names, dtypes, shapes and bytes, in order of the names."""
-    digest = hashlib.sha256(json.dumps(spec.to_dict(), sort_keys=True).encode())
-    for name, value in sorted(module.state_dict().items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)};".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def write_cache(

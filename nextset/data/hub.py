@@ -7,10 +7,9 @@ from typing import Any
 from ..errors import NextsetError, UsageError, need
 from .base import Dataset, Item
 from .picture import pixels
-from .stored import HELD_OUT, SPLITS
+from .stored import HELD_OUT, HELD_OUT_NAMES, SPLITS
 
 CAPTIONS = ("caption", "text", "prompt", "sentence")
-HELD_OUT_NAMES = ("validation", "val", "valid", "test")
 
 
 class HubImages(Dataset):

@@ -13,7 +13,7 @@ from .digits import Digits
 from .folder import folder_records, jsonl_records
 from .hub import HubImages
 from .shapes import Shapes
-from .stored import Record, Splits, divided, paired
+from .stored import HELD_OUT_NAMES, Record, Splits, divided, paired
 from .tar import shards, tar_records
 from .tokens import INDEX
 
@@ -22,8 +22,6 @@ NAMED: dict[str, Callable[[str], Dataset]] = {
     "shapes": Shapes,
     "shapes-64": functools.partial(Shapes, size=64),
 }
-
-HELD_OUT_NAMES = ("val", "valid", "validation", "test")
 
 
 def open_dataset(source: str, split: str = "train") -> Dataset:

@@ -12,6 +12,7 @@ from .base import Dataset, Item
 from .picture import opened, pixels
 
 HELD_OUT = 0.05
+HELD_OUT_NAMES = ("val", "valid", "validation", "test")  # of parts that are not trained on, the best first
 SPLITS = ("train", "test", "all")
 
 

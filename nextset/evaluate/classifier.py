@@ -25,11 +25,12 @@ from tqdm import tqdm
 from ..data.base import Dataset
 from ..data.loader import once
 from ..data.open import open_dataset
+from ..digest import weights_hash
 from ..errors import NextsetError, UsageError, nearest
 from ..files import write_atomically
 from ..spec import Spec
 from ..weights import load_exactly, load_tensors
-from .features import ConvExtractor, weights_hash
+from .features import ConvExtractor
 
 HASH, ACCURACY = "kept.sha256", "kept.accuracy"  # entries of a cache file beside the weights
 BATCH, SMOOTHING, READ = 64, 0.05, 256

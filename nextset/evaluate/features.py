@@ -6,7 +6,6 @@ apart. Legend: B batch, C channels, H height, W width, F features.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import math
 from abc import ABC, abstractmethod
@@ -15,6 +14,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from ..digest import weights_hash
 from ..errors import UsageError
 
 
@@ -66,15 +66,6 @@ class Extractor(nn.Module, ABC):
         if not images.is_floating_point():
             raise UsageError(f"extractor {self.name} takes floating point images in [-1, 1], got {images.dtype}")
         return images.float()
-
-
-def weights_hash(module: nn.Module) -> str:
-    """SHA-256 of all weights and buffers, by name; the same on every device."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 class ConvNet(nn.Module):

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..decode import Guidance, Pick
+from ..digest import fingerprint
 from ..errors import UsageError
-from ..evaluate.features import weights_hash
 from ..model import Model
 from ..spec import Spec
 
@@ -48,8 +46,7 @@ class Job(Spec):
 
 def identity(model: Model) -> str:
     """The first 16 hex digits of a hash of system and weights: what a job knows its model by."""
-    system = json.dumps(model.system.to_dict(), sort_keys=True)
-    return hashlib.sha256(f"{system} {weights_hash(model)}".encode()).hexdigest()[:16]
+    return fingerprint(model, model.system)[:16]
 
 
 def words(spec: Spec) -> str:

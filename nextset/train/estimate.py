@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..backbones.base import BackboneModule
 from ..data.batch import Batch
+from ..sampling import Share
 from .devices import half
 from .phase import Phase, checkpoint_activations
 from .recipe import Options
@@ -92,7 +93,7 @@ def _counted(setup: Setup, options: Options) -> Estimate:
     part = setup.train.at(0).split(recipe.accumulate)[0]
     kept = [_activations(phase, part, options.checkpointing) for phase in phases]
     total = sum(p.numel() for phase in phases for p in phase.module.parameters() if p.requires_grad)
-    share = total * FLOAT // (int(os.environ.get("WORLD_SIZE", 1)) if options.shard else 1)
+    share = total * FLOAT // (Share.from_environment().world if options.shard else 1)
     return Estimate(
         parameters=total,
         weights=share,

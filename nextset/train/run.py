@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,16 @@ import torch
 from ..conditions.label import Label
 from ..data.base import Dataset
 from ..data.batch import Batches
-from ..data.encode import fingerprint
 from ..data.loader import Loader
 from ..data.open import open_dataset
 from ..data.tokens import INDEX, TokenCache, TokenLoader
+from ..digest import fingerprint
 from ..errors import UsageError
 from ..layout import Layout
 from ..model import Model
 from ..objectives.adversarial import TokenizerLoss
 from ..pretrained import load_tokenizer
+from ..sampling import Share
 from ..system import System
 from ..tokenizers.base import Tokenizer
 from ..weights import load_exactly
@@ -143,17 +143,14 @@ def _is_cache(data: str) -> bool:
     return (folder / INDEX).is_file() and any(folder.glob("*.safetensors"))
 
 
-def _place() -> tuple[int, int]:
-    """(rank, world) as launchers say it."""
-    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-
-
 def _loader(
     dataset: Dataset, size: tuple[int, int], channels: int, recipe: Recipe, workers: int, shuffle: bool
 ) -> Loader:
-    rank, world = _place()
+    share = Share.from_environment()
     augment = recipe.augment and shuffle
-    return Loader(dataset, recipe.batch, size, channels, recipe.seed, shuffle, augment, rank, world, workers)
+    return Loader(
+        dataset, recipe.batch, size, channels, recipe.seed, shuffle, augment, share.rank, share.world, workers
+    )
 
 
 def _held_out(data: str, size: tuple[int, int], channels: int, recipe: Recipe, workers: int) -> Loader:
@@ -165,5 +162,5 @@ def _cached(data: str, layout: Layout, maker: str, recipe: Recipe, workers: int,
     cache.check_tokenizer(maker)
     if cache.layout != layout:
         raise UsageError(f"data {data!r} holds tokens on {cache.layout}, the system needs {layout}")
-    rank, world = _place()
-    return TokenLoader(cache, recipe.batch, recipe.seed, shuffle, rank, world, workers)
+    share = Share.from_environment()
+    return TokenLoader(cache, recipe.batch, recipe.seed, shuffle, share.rank, share.world, workers)

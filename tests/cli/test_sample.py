@@ -20,11 +20,11 @@ import torch
 from PIL import Image
 
 from nextset import Model
-from nextset.cli import main
+from nextset.cli import command, main
 from nextset.conditions import Label, Text, Unconditional
 from nextset.decode import Constant, Pick
 from nextset.evaluate import load_samples
-from nextset.sampling import Job, recorded
+from nextset.sampling import Job, Share, recorded
 from nextset.tokenizers.pixel import Pixel
 from tests.laws.toys import lively, tiny
 
@@ -241,12 +241,18 @@ def test_what_the_model_cannot_do(
     assert not list(tmp_path.glob("x.npz*")) or "device" in said
 
 
-@pytest.mark.parametrize(("world", "expected"), [("1", "auto"), ("4", "cuda:2")])
+@pytest.mark.parametrize(("world", "expected"), [("1", "cuda:0"), ("4", "cuda:2")])
 def test_each_process_takes_its_own_device(
     saved: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, world: str, expected: str
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr("nextset.cli.command.device", lambda name: asked.append(name) or torch.device("cpu"))
+    choose = command.device
+
+    def watched(name: str, share: Share) -> torch.device:
+        asked.append(str(choose(name, share)))
+        return torch.device("cpu")
+
+    monkeypatch.setattr(command, "device", watched)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setenv("WORLD_SIZE", world)
     monkeypatch.setenv("LOCAL_RANK", "2")

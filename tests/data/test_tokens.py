@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from nextset.data.base import Dataset, Item
 from nextset.data.digits import Digits
-from nextset.data.encode import Encoding, fingerprint, write_cache
+from nextset.data.encode import Encoding, write_cache
 from nextset.data.loader import Loader
 from nextset.data.open import open_dataset
 from nextset.data.shapes import Shapes
 from nextset.data.tokens import TokenCache, TokenLoader, shard_path
+from nextset.digest import fingerprint
 from nextset.errors import NextsetError, UsageError
 from nextset.layout import Continuous, Discrete, Layout, Tokens, Unit, grid
 from nextset.tokenizers.base import Tokenizer, TokenizerModule

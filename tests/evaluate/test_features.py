@@ -11,10 +11,11 @@ import torch
 
 from nextset.data.digits import Digits
 from nextset.data.shapes import Shapes
+from nextset.digest import weights_hash
 from nextset.errors import UsageError
 from nextset.evaluate import classifier, tiny_random, trained
 from nextset.evaluate.classifier import RECIPES, Augment, Recipe
-from nextset.evaluate.features import ConvExtractor, weights_hash
+from nextset.evaluate.features import ConvExtractor
 
 SHORT = dataclasses.replace(RECIPES["digits"], name="short", width=4, dim=8, epochs=1)
 
