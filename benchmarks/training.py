@@ -34,9 +34,8 @@ from .plain import PlainLlama, PlainTraining
 from .rounds import alternate
 
 KEPT = 5  # numbers of a weight: itself, its gradient, two moments, its average
-DIGITS = replace(
-    spec("llamagen/digits"), head=Categorical(std=0.02)
-)  # random: a zero matrix gives every network one loss
+# random output weights: a zero matrix gives every network one loss
+DIGITS = replace(spec("llamagen/digits"), head=Categorical(std=0.02))
 MIDDLE = replace(DIGITS, size=(16, 16), backbone=Llama(384, 8, Attention(6)))
 """8 layers of 384 on digits enlarged to 256 tokens."""
 

@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
-import torch
-
 from nextset.data.loader import once
 from nextset.data.open import open_dataset
 from nextset.objectives.adversarial import TokenizerLoss
@@ -50,11 +48,10 @@ def shares(found: list[float]) -> str:
     return " ".join(f"{share:.0%}" for share in found)
 
 
-@torch.no_grad()
 def measured(spec: VQ, steps: int, revival: Revival, seed: int) -> float:
     """The share of the codes that unseen shapes use after `steps` of training."""
     recipe = Recipe(steps=steps, batch=8, lr=3e-3, warmup=20, weight_decay=0.0, beta2=0.99, ema=0, seed=seed)
-    with tempfile.TemporaryDirectory() as folder, torch.enable_grad():
+    with tempfile.TemporaryDirectory() as folder:
         setup = set_up_tokenizer(spec, SIZE, "shapes", recipe, loss=TokenizerLoss(), revival=revival)
         setup.run(Path(folder) / "run", sample_every=0, eval_every=0)
         module = load_tokenizer(Path(folder) / "run")[1]

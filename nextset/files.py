@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from safetensors import SafetensorError
 
@@ -33,6 +33,16 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
         raise NextsetError(f"{path} could not be written ({error}); free some space, what was there is kept") from error
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def write_stream(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    """As `write_atomically`, for writers that want an open file (numpy, given a name, appends an ending to it)."""
+
+    def opened(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            write(file)
+
+    write_atomically(path, opened)
 
 
 def _umask() -> int:

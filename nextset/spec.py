@@ -38,6 +38,10 @@ class Spec:
         """What differs, as (dotted field, value here, value there)."""
         return list(_differences("", self, other))
 
+    def changes(self, other: Spec) -> str:
+        """The same in words: "field old -> new, ..."."""
+        return ", ".join(f"{name} {old} -> {new}" for name, old, new in self.diff(other))
+
     def __str__(self) -> str:
         """The constructor call, without the fields that have their default."""
         values = ((f, getattr(self, f.name)) for f in dataclasses.fields(self))

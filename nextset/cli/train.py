@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import tyro
 
@@ -52,7 +51,7 @@ class Train:
         default = cls(system, "", Recipe(), Options(Path("runs") / Path(name).name))
         self = parse(cls, f"train {name}", rest, default=replace(default, data=tyro.MISSING))
         if start and self.system != start.system:
-            raise UsageError(f"system: the saved model {name} cannot change: {_said(start.system.diff(self.system))}")
+            raise UsageError(f"system: the saved model {name} cannot change: {start.system.changes(self.system)}")
 
         def build() -> Setup:
             return set_up_generator(
@@ -138,7 +137,3 @@ def _run(build: Callable[[], Setup], options: Options, dry_run: bool, as_json: b
     figures = ", ".join(f"{k.replace('_', ' ')} {v:.4g}" for k, v in last.items() if "loss" in k)
     say(as_json, told, f"{text}: {figures}; the model is in {options.out}")
     return 128 + signal if signal else 0
-
-
-def _said(differences: list[tuple[str, Any, Any]]) -> str:
-    return ", ".join(f"{name} {old} -> {new}" for name, old, new in differences)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ..errors import NextsetError, UsageError
-from ..files import write_atomically
+from ..files import write_stream
 
 
 class Moments:
@@ -79,12 +79,7 @@ class Moments:
     def save(self, path: str | Path) -> None:
         """Writes `mu` (F,) and `sigma` (F, F), as the usual statistics files do, and `count`; atomically."""
         mu, sigma, count = self.mean.numpy(), self.covariance.numpy(), np.array(self.count)
-
-        def write(temporary: Path) -> None:
-            with temporary.open("wb") as file:  # a file object, since numpy appends .npz to a name
-                np.savez(file, mu=mu, sigma=sigma, count=count)
-
-        write_atomically(Path(path), write)
+        write_stream(Path(path), lambda file: np.savez(file, mu=mu, sigma=sigma, count=count))
 
     @classmethod
     def load(cls, path: str | Path) -> Moments:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ..data.crop import to_float
 from ..errors import NextsetError, UsageError
-from ..files import write_atomically
+from ..files import write_atomically, write_stream
 
 PADDING = 2  # pixels between the pictures of a grid
 
@@ -96,12 +96,7 @@ def save_npz(images: Tensor, path: str | Path, labels: Tensor | None = None) -> 
         check_finite(images)
         images = to_uint8(images)
     arrays = [images.cpu().numpy()] + ([] if labels is None else [labels.cpu().numpy()])
-
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:  # a file object, since numpy appends .npz to a name
-            np.savez(file, *arrays)
-
-    write_atomically(Path(path), write)
+    write_stream(Path(path), lambda file: np.savez(file, *arrays))
 
 
 # -- reading

@@ -17,9 +17,7 @@ from ..errors import UsageError
 from ..noise import mix
 from .precision import at_least_float32, full_precision
 
-WINDOW = (
-    100  # how far the running average looks back, in hits of a fairly used code: the same for any batch and vocabulary
-)
+WINDOW = 100  # hits of a fairly used code that the running average looks back over, whatever batch and vocabulary
 ALIVE = 0.01  # a code that gets less than this part of its fair share of hits counts as unused
 LARGEST_TABLE = 1 << 26  # similarities held at a time: 256 MB in float32
 
@@ -37,8 +35,8 @@ class Codebook(nn.Module):
     """V codes of width D and how often each was used.
 
     `hits` is a running average of hits, of which each code's part matters (it starts at zero); `batches` counts the training
-    batches behind it. Across processes: one all-reduce of V numbers per
-    training batch, two broadcasts per `revive`; so codes and statistics are equal on all of them.
+    batches behind it. Across processes one all-reduce of V numbers a training batch and two broadcasts a `revive` keep codes
+    and statistics equal.
     """
 
     hits: Tensor
@@ -60,7 +58,7 @@ class Codebook(nn.Module):
         """Quantises latents (..., D); in training mode their codes are counted."""
         with full_precision(latents.device):
             z = self.placed(latents)
-            ids = self.nearest(latents)
+            ids = self._closest(z)
             codes = self.embed(ids)
             loss = F.mse_loss(codes, z.detach()) + self.beta * F.mse_loss(z, codes.detach())
             vectors = z + (codes - z).detach()
@@ -81,11 +79,15 @@ class Codebook(nn.Module):
     def nearest(self, latents: Tensor) -> Tensor:
         """Ids (...) of the nearest codes to latents (..., D): the largest z.e - |e|^2 / 2."""
         with full_precision(latents.device):
-            codes = self.placed(self.weight)
-            bias = -0.5 * codes.square().sum(-1)
-            rows = self.placed(latents).flatten(0, -2).split(max(1, LARGEST_TABLE // self.vocab))
-            ids = [torch.addmm(bias.to(z.dtype), z, codes.to(z.dtype).T).argmax(-1) for z in rows]
-        return torch.cat(ids).view(latents.shape[:-1])
+            return self._closest(self.placed(latents))
+
+    @torch.no_grad()
+    def _closest(self, placed: Tensor) -> Tensor:
+        codes = self.placed(self.weight)
+        bias = -0.5 * codes.square().sum(-1)
+        rows = placed.flatten(0, -2).split(max(1, LARGEST_TABLE // self.vocab))
+        ids = [torch.addmm(bias.to(z.dtype), z, codes.to(z.dtype).T).argmax(-1) for z in rows]
+        return torch.cat(ids).view(placed.shape[:-1])
 
     # -- statistics
 

@@ -42,9 +42,7 @@ class Rotary(nn.Module):
         part = self.head_dim // len(self.layout.axes)
         frequencies = self.base ** (-torch.arange(0, part, 2, dtype=torch.float32) / part)
         angles = self.layout.coordinates()[:, :, None] * frequencies
-        angles = angles.flatten(1).repeat_interleave(
-            2, dim=1
-        )  # (N, head_dim), each angle for both channels of its pair
+        angles = angles.flatten(1).repeat_interleave(2, dim=1)  # (N, head_dim): one angle for both channels of a pair
         sign = torch.tensor([-1.0, 1.0]).repeat(self.head_dim // 2)
         absent = torch.zeros(1, self.head_dim)
         return torch.cat([angles.cos(), absent]), torch.cat([angles.sin() * sign, absent])

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import NextsetError
-from ..files import write_atomically
+from ..files import write_stream
 
 
 class Parts:
@@ -30,12 +30,7 @@ class Parts:
 
     def write(self, first: int, pixels: np.ndarray) -> None:
         """Adds pictures (B, H, W, C), the first of which has the number `first`."""
-
-        def write(temporary: Path) -> None:
-            with temporary.open("wb") as file:  # a file object, since numpy appends .npy to a name
-                np.save(file, pixels)
-
-        write_atomically(self._path(first, first + len(pixels)), write)
+        write_stream(self._path(first, first + len(pixels)), lambda file: np.save(file, pixels))
 
     def read(self) -> Iterator[np.ndarray]:
         """The pictures in order, part by part, each once. Raises NextsetError naming a part that is damaged."""

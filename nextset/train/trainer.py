@@ -125,10 +125,13 @@ class Trainer:
                 self.accelerator.backward(found["loss"] / len(parts))
             for name, value in found.items():
                 totals[name] = totals.get(name, 0) + value.detach() / len(parts)
-        norm = _whole(nn.utils.clip_grad_norm_(track.raw.parameters(), self.recipe.clip or float("inf")))
+        totals["grad_norm"] = _whole(nn.utils.clip_grad_norm_(track.raw.parameters(), self.recipe.clip or float("inf")))
         own = "" if track is self.tracks[0] else f"{track.phase.name}_"
-        figures = {f"{own}{k}": float(v) for k, v in totals.items()} | {f"{own}grad_norm": norm}
-        check_finite(norm, figures[f"{own}loss"], step, track.raw, forward)
+        numbers = torch.stack(
+            [value.float() for value in totals.values()]
+        ).tolist()  # the step's one wait for the device
+        figures = dict(zip((f"{own}{name}" for name in totals), numbers, strict=True))
+        check_finite(figures[f"{own}grad_norm"], figures[f"{own}loss"], step, track.raw, forward)
         return figures
 
     def _forward(self, module: nn.Module, inputs: tuple[Any, ...], seed: int) -> dict[str, Tensor]:
@@ -217,9 +220,8 @@ class Trainer:
         for track in self.tracks:
             own = state.of_phase(flat, track.phase.name)
             state.restore(track.raw, track.optimizer.optimizer, track.average, own)
-        changed = Recipe.from_dict(header["recipe"]).diff(self.recipe)
-        if changed and self.accelerator.is_main_process:
-            said = ", ".join(f"{name} {old} -> {new}" for name, old, new in changed)
+        said = Recipe.from_dict(header["recipe"]).changes(self.recipe)
+        if said and self.accelerator.is_main_process:
             warnings.warn(
                 f"resume: the recipe changed ({said}), so this is not the run it would have been", stacklevel=3
             )
@@ -234,9 +236,9 @@ class Trainer:
         return asked != 0
 
 
-def _whole(norm: Tensor) -> float:
-    """A norm as a number, gathered from shards where it is one over shards."""
-    return float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
+def _whole(norm: Tensor) -> Tensor:
+    """A norm, gathered from shards where it is one over shards."""
+    return norm.full_tensor() if hasattr(norm, "full_tensor") else norm
 
 
 def _differing(old: dict[str, Any], new: dict[str, Any]) -> str:
