@@ -7,8 +7,9 @@ cost a straight line in the number of slots that the cache holds, so a few are c
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from .conditions import Condition
+from .heads import Noisy
+from .heads.base import Read
 from .layout import Discrete, blank
 from .mixers import Cache
 from .noise import Noise
@@ -51,7 +54,8 @@ class Account:
 def account(system: System) -> Account:
     """All figures of a system. Raises UsageError where its parts do not fit."""
     with META:
-        network, tokenizer = system.network().eval(), system.tokenizer.build().eval()
+        tokenizer = system.tokenizer.build().eval()
+        network = system.network(tokenizer).eval()
     drawing = _Drawing(network)
     unit, sites = system.tokenizer.unit, system.layout.sites
     return Account(
@@ -95,39 +99,52 @@ class _Drawing:
 
     def multiply_adds(self) -> int:
         """Over all calls and the condition."""
-        kinds: dict[tuple[int, ...], tuple[Call, list[int]]] = {}
+        kinds: dict[tuple[int, ...], tuple[int, list[int]]] = {}
         held = 0
-        for call in self.script.steps:
-            kinds.setdefault(_kind(call), (call, []))[1].append(held)
+        for index, call in enumerate(self.script.steps):
+            kinds.setdefault(_kind(call), (index, []))[1].append(held)
             held += call.keep
-        steps = sum(_total(functools.partial(self._cost, call), places) for call, places in kinds.values())
+        steps = sum(_total(functools.partial(self._cost, index), places) for index, places in kinds.values())
         return steps + multiply_adds(lambda: self.network.condition(self.prepared))
 
     def cache_bytes(self, dtype: torch.dtype) -> int:
         """Of all tensors that the states of a cache hold, where the weights are of `dtype`."""
-        states = self._cache(dtype).states
+        cache = self._cache(dtype)
+        states = cache.states if cache else ()
         return sum(v.nbytes for state in states for v in vars(state).values() if isinstance(v, Tensor))
 
-    def _cache(self, dtype: torch.dtype = torch.float32) -> Cache:
+    def _cache(self, dtype: torch.dtype = torch.float32) -> Cache | None:
+        if not any(call.keep for call in self.script.steps):
+            return None
         return self.network.backbone.cache(1, self.script.length, self.conditioning.prefix.to(dtype))
 
-    def _cost(self, call: Call, held: int) -> int:
-        """Of one call after others that left `held` slots in the cache."""
-        cache = self._cache()
+    def _cost(self, index: int, held: int) -> int:
+        """Of one step after others that left `held` slots in the cache."""
+        cache, network, conditioning = self._cache(), self.network, self.conditioning
         if held:
-            site = torch.zeros(held, dtype=torch.int64, device=META)
+            site = torch.full((held,), -1, dtype=torch.int64, device=META)
+            x, vector = conditioning.prefix.new_empty(1, held, self.width), conditioning.vector
             with torch.inference_mode():
-                self._hidden(self.conditioning.prefix.new_empty(1, held, self.width), site, held, cache)
+                network.backbone(Slots(x, site, Mask(), held, vector, site), cache)
+        first = self.script.steps[index]
+        calls = itertools.chain([first], itertools.repeat(self.script.again[index] if first.keep else first))
 
-        def step() -> None:
-            x = self.network.wiring.fill(call, self.conditioning.prefix, self.tokens.data, self.plan)
-            hidden = self._hidden(x, call.sites(self.plan), call.keep, cache)[:, call.predictors]
-            self.network.head.sample(hidden, None, 1.0, self.drawn[:, call.ranks], self.system.pick)
+        def ask(noisy: Noisy | None = None, read: Read | None = None) -> tuple[Tensor, Tensor | None]:
+            call = next(calls)
+            x = network.wiring.fill(call, conditioning.prefix, self.tokens.data, self.plan, noisy)
+            vector = network.wiring.vectors(call, conditioning.vector, self.plan, noisy)
 
-        return multiply_adds(step)
+            def inject(code: int, stream: Tensor) -> Tensor:
+                assert read is not None
+                read(code, call.predicted(stream), None)
+                add = network.wiring.injection(call, self.tokens.data, self.plan)
+                assert add is not None
+                return add(code, stream)
 
-    def _hidden(self, x: Tensor, site: Tensor, keep: int, cache: Cache) -> Tensor:
-        return self.network.backbone(Slots(x, site, Mask(), keep, self.conditioning.vector), cache)
+            slots = call.slots(x, self.plan, vector, inject=inject if read else None)
+            return call.predicted(network.backbone(replace(slots, mask=Mask()), cache)), None
+
+        return multiply_adds(lambda: network.head.answer(ask, 1.0, self.drawn[:, first.ranks], self.system.pick))
 
 
 def _kind(call: Call) -> tuple[int, ...]:

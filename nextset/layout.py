@@ -9,6 +9,7 @@ import functools
 import itertools
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -126,6 +127,16 @@ class Continuous(Spec):
 
 
 Unit = Discrete | Continuous
+
+
+class Codec(Protocol):
+    """What the parts of a network may read of the frozen tokenizer. They keep its methods, never the module: it is not theirs."""
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """The code vectors of ids (...), (..., C); of several codes a site each its own."""
+
+    def feedback(self, tokens: Tensor, scale: int) -> Tensor:
+        """What block `scale` of a pyramid is predicted from, (B, n, C) for its n sites: made of the blocks before it."""
 
 
 def blank(unit: Unit, layout: Layout, batch: int, device: torch.device) -> Tokens:

@@ -59,7 +59,7 @@ class Model(nn.Module):
         super().__init__()
         self.system = system
         self.tokenizer = system.tokenizer.build().eval().requires_grad_(False)
-        self.network = system.network()
+        self.network = system.network(self.tokenizer)
 
     def train(self, mode: bool = True) -> Self:
         """Training mode of the network; the tokenizer stays as it is."""
@@ -84,20 +84,26 @@ class Model(nn.Module):
         """Images (B, C, H, W) in [-1, 1] of tokens."""
         return self.tokenizer.decode(tokens).clamp(-1, 1)
 
-    def loss(self, images: Tensor | Tokens, condition: Any = None, seed: int = 0) -> dict[str, Tensor]:
-        """What training minimises, under "loss". `seed` draws the order, where it is random."""
+    def loss(
+        self, images: Tensor | Tokens, condition: Any = None, seed: int = 0, progress: float = 1.0
+    ) -> dict[str, Tensor]:
+        """What training minimises, under "loss". `seed` draws the order, where it is random.
+
+        `progress` in [0, 1] is how far the training is, for systems whose order or objective changes on the way.
+        """
         tokens = self._tokens(images)
-        return self.network(tokens.data, self._prepared(condition, len(tokens)), seed)
+        return self.network(tokens.data, self._prepared(condition, len(tokens)), seed, progress)
 
     @torch.inference_mode()
-    def log_prob(self, images: Tensor | Tokens, condition: Any = None, seed: int = 0) -> Tensor:
+    def log_prob(self, images: Tensor | Tokens, condition: Any = None, seed: int = 0, first: int = 0) -> Tensor:
         """Exact ln p(tokens of each image | condition) in nats, (B,); of the images themselves where tokens are pixels.
 
-        For a random order it is that of the order drawn from `seed`.
+        For a random order it is that of the order drawn from (seed, first + i) for image i, and so a bound of the model's own.
+        Raises UsageError where the head has no tractable density.
         """
         self.eval()
         tokens = self._tokens(images)
-        return self.network.site_log_probs(tokens, self._prepared(condition, len(tokens)), seed).sum(1)
+        return self.network.site_log_probs(tokens, self._prepared(condition, len(tokens)), seed, first).sum(1)
 
     # -- drawing
 

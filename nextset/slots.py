@@ -1,10 +1,11 @@
 """Slots: the positions of the sequence that a backbone computes, and the rule of who sees whom.
 
-A wiring describes its slots by seven integers each, all known before any weight is touched; ranks count sites in plan order.
+A wiring describes its slots by eight integers each, all known before any weight is touched; ranks count sites in plan order.
 
-    holds      rank of the token whose value the slot carries; PREFIX a condition slot, BLANK no token
+    holds      the latest rank whose value the slot carries; PREFIX a condition slot, BLANK no token's (a query, a mask, noise)
     at         rank of the site it sits at (its position), or NONE
     predicts   rank of the site it predicts, or NONE
+    also       rank of a second site that it predicts, by a second readout, or NONE
     avail      from which step on others may see it (NEVER: a pure query)
     until      up to which step others may see it (FOREVER: to the end; less: a query that is asked again, or dropped)
     sees       up to which step it sees others
@@ -18,8 +19,8 @@ Legend: B batch, L slots of this call, T slots in the cache and this call togeth
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -30,12 +31,12 @@ BLANK = -2
 NONE = -1
 NEVER = 1 << 30
 FOREVER = 1 << 30
-COLUMNS = ("holds", "at", "predicts", "avail", "sees", "group", "until")
+COLUMNS = ("holds", "at", "predicts", "avail", "sees", "group", "until", "also")
 
 
 @dataclass(frozen=True, eq=False)
 class SlotTable:
-    """The seven integers of every slot, each an int64 array (L,)."""
+    """The eight integers of every slot, each an int64 array (L,)."""
 
     holds: np.ndarray
     at: np.ndarray
@@ -44,6 +45,7 @@ class SlotTable:
     sees: np.ndarray
     group: np.ndarray
     until: np.ndarray
+    also: np.ndarray
 
     @staticmethod
     def of(
@@ -54,9 +56,10 @@ class SlotTable:
         sees: Sequence[int] | np.ndarray,
         group: Sequence[int] | np.ndarray | int = NONE,
         until: Sequence[int] | np.ndarray | int = FOREVER,
+        also: Sequence[int] | np.ndarray | int = NONE,
     ) -> SlotTable:
-        """A table from any integer sequences of one length; `group` and `until` may be one number for all."""
-        columns = [np.asarray(column, dtype=np.int64) for column in (holds, at, predicts, avail, sees, group, until)]
+        """A table from any integer sequences of one length; `group`, `until` and `also` may be one number for all."""
+        columns = [np.asarray(column, np.int64) for column in (holds, at, predicts, avail, sees, group, until, also)]
         columns[5:] = [np.broadcast_to(column, columns[0].shape) for column in columns[5:]]
         assert all(column.shape == columns[0].shape for column in columns), "columns of a slot table differ in length"
         return SlotTable(**dict(zip(COLUMNS, columns, strict=True)))
@@ -77,10 +80,18 @@ class SlotTable:
         """These slots, then the others."""
         return SlotTable(*(np.concatenate([getattr(table, c) for table in (self, *others)]) for c in COLUMNS))
 
-    def predictors(self) -> np.ndarray:
-        """Indices of the slots that predict, by rising rank of what they predict."""
-        where = np.flatnonzero(self.predicts != NONE)
-        return where[np.argsort(self.predicts[where], kind="stable")]
+    @property
+    def predicted(self) -> np.ndarray:
+        """The ranks that some slot predicts, rising."""
+        return np.setdiff1d(np.concatenate([self.predicts, self.also]), [NONE])
+
+    def predictors(self, readout: int = 0) -> np.ndarray:
+        """For each of `predicted` the index of the slot whose first (0) or second (1) readout predicts it, -1 where none does."""
+        column = (self.predicts, self.also)[readout]
+        where = np.flatnonzero(column != NONE)
+        found = np.full(len(self.predicted), -1)
+        found[np.searchsorted(self.predicted, column[where])] = where
+        return found
 
 
 def visible(queries: SlotTable, keys: SlotTable) -> np.ndarray:
@@ -118,9 +129,8 @@ class Mask:
         if dense is None:
             dense = torch.ones(queries, keys, dtype=torch.bool, device=valid.device)
             dense = dense.tril() if self.causal else dense
-        own = torch.arange(keys - queries, keys, device=valid.device)[:, None] == torch.arange(
-            keys, device=valid.device
-        )
+        place = torch.arange(keys, device=valid.device)
+        own = place[keys - queries :, None] == place
         return Mask(dense=torch.where(valid[:, None, None, :keys], dense, own))
 
 
@@ -129,7 +139,10 @@ class Slots:
     """What a backbone is given.
 
     x (B, L, D) contents; site (L,) or (B, L) int64, the site each slot sits at (-1: none); `mask`; `keep`, how many leading
-    slots later steps may see (these stay in the cache); `vector` (B, D), a condition for AdaLN, where there is one.
+    slots later steps may see (these stay in the cache); `vector` (B, D), or (B, L, D) where slots differ, a condition for AdaLN,
+    where there is one; `target`, as `site`, the site that each slot predicts. `filled` and `blank` index the slots with and
+    without a value of their own. A backbone that reads codes out on its way calls `inject(depth, h)` with its stream
+    h (B, L, D) where code `depth` is read, and adds what that returns.
     """
 
     x: Tensor
@@ -137,3 +150,7 @@ class Slots:
     mask: Mask
     keep: int = 0
     vector: Tensor | None = None
+    target: Tensor | None = None
+    filled: slice | Tensor = field(default_factory=lambda: slice(None))
+    blank: slice | Tensor = field(default_factory=lambda: slice(0, 0))
+    inject: Callable[[int, Tensor], Tensor] | None = None

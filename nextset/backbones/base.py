@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..layout import Layout
 from ..mixers.base import Cache
-from ..slots import Slots
+from ..slots import Slots, SlotTable
 from ..spec import Spec
 
 
@@ -35,6 +35,19 @@ class Backbone(Spec, ABC):
     @abstractmethod
     def width(self) -> int:
         """D, the width of its slots."""
+
+    @property
+    def out(self) -> int:
+        """The width of the hidden vectors that it gives: D, unless it has several readouts."""
+        return self.width
+
+    @property
+    def modulated(self) -> bool:
+        """Whether it needs the condition's vector (AdaLN)."""
+        return False
+
+    def check(self, whole: SlotTable) -> None:
+        """Raises UsageError where it cannot compute the slots of a whole sequence (a recurrence needs a causal mask)."""
 
     @abstractmethod
     def build(self, layout: Layout) -> BackboneModule:

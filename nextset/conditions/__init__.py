@@ -5,4 +5,11 @@ from .label import Label
 from .text import Text
 from .unconditional import Unconditional
 
-__all__ = ["Condition", "ConditionModule", "Conditioning", "Label", "Text", "Unconditional"]
+__all__ = [
+    "Condition",
+    "ConditionModule",
+    "Conditioning",
+    "Label",
+    "Text",
+    "Unconditional",
+]

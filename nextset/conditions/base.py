@@ -59,6 +59,11 @@ class Condition(Spec, ABC):
     def slots(self) -> int:
         """P, the number of condition slots."""
 
+    @property
+    def vector(self) -> bool:
+        """Whether it gives a vector for AdaLN."""
+        return False
+
     @abstractmethod
     def of(self, labels: Tensor, captions: Sequence[str]) -> Any:
         """What of a training batch this condition uses: labels (B,) int64, B captions, or None."""

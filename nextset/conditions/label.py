@@ -1,4 +1,7 @@
-"""Class condition: one slot that holds the embedding of a class, or of "no class" (classifier-free guidance)."""
+"""Class condition: slots that hold the embedding of a class, or of "no class" (classifier-free guidance).
+
+One slot (GPT-like), several equal ones (MAR), or none; the embedding may also be the vector of AdaLN (DiT, VAR, RAR).
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,11 @@ from .base import Condition, Conditioning, ConditionModule
 class LabelModule(ConditionModule):
     """A table of classes + 1 rows; the last is the null class."""
 
-    def __init__(self, dim: int, classes: int, dropout: float, std: float) -> None:
+    def __init__(self, spec: Label, dim: int) -> None:
         super().__init__()
-        self.classes, self.dropout = classes, dropout
-        self.embed = nn.Embedding(classes + 1, dim)
-        nn.init.normal_(self.embed.weight, std=std)
+        self.spec, self.classes, self.dropout = spec, spec.classes, spec.dropout
+        self.embed = nn.Embedding(spec.classes + 1, dim)
+        nn.init.normal_(self.embed.weight, std=spec.std)
 
     def prepare(self, condition: Any, batch: int | None, device: torch.device) -> Tensor:
         """Labels (B,) int64 from an int (repeated), a sequence, a tensor, or None (no class for anybody)."""
@@ -40,11 +43,13 @@ class LabelModule(ConditionModule):
         return labels.to(device)
 
     def forward(self, prepared: Tensor, drop: bool = False) -> Conditioning:
-        """One slot a sample."""
+        """The embedding in every slot, and as the vector where one is wanted."""
         if drop and self.dropout:
             dropped = torch.rand(prepared.shape, device=prepared.device) < self.dropout
             prepared = torch.where(dropped, self.classes, prepared)
-        return Conditioning(self.embed(prepared)[:, None])
+        embedded = self.embed(prepared)
+        prefix = embedded[:, None].expand(-1, self.spec.slots, -1)
+        return Conditioning(prefix, embedded if self.spec.vector else None)
 
     def null(self, prepared: Tensor) -> Conditioning:
         """The null class."""
@@ -67,16 +72,16 @@ def _as_labels(condition: Any) -> Tensor:
 
 @dataclass(frozen=True)
 class Label(Condition):
-    """One of `classes`; in training a fraction `dropout` of the labels is replaced by the null class."""
+    """One of `classes`, in `slots` equal slots and, with `vector`, as the vector of AdaLN.
+
+    In training a fraction `dropout` of the labels is replaced by the null class.
+    """
 
     classes: int
     dropout: float = 0.1
     std: float = 0.02
-
-    @property
-    def slots(self) -> int:
-        """One."""
-        return 1
+    slots: int = 1
+    vector: bool = False
 
     def of(self, labels: Tensor, captions: Sequence[str]) -> Tensor:
         """The labels."""
@@ -84,4 +89,4 @@ class Label(Condition):
 
     def build(self, dim: int) -> LabelModule:
         """The table."""
-        return LabelModule(dim, self.classes, self.dropout, self.std)
+        return LabelModule(self, dim)

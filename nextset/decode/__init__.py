@@ -4,4 +4,14 @@ from .guidance import Constant, Guidance, Interval, Linear, PowerCosine, Proport
 from .loop import Decoding, decode
 from .pick import Pick
 
-__all__ = ["Constant", "Decoding", "Guidance", "Interval", "Linear", "Pick", "PowerCosine", "Proportional", "decode"]
+__all__ = [
+    "Constant",
+    "Decoding",
+    "Guidance",
+    "Interval",
+    "Linear",
+    "Pick",
+    "PowerCosine",
+    "Proportional",
+    "decode",
+]

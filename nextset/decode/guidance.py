@@ -19,13 +19,13 @@ class Guidance(Spec, ABC):
     """A schedule of guidance scales."""
 
     @abstractmethod
-    def at(self, step: int, steps: int, done: int, sites: int) -> float:
-        """The scale of `step` (0-based) of `steps`, with `done` of `sites` known before it."""
+    def at(self, step: int, steps: int, done: int, sites: int, size: int) -> float:
+        """The scale of `step` (0-based) of `steps`, with `done` of `sites` known before it and `size` in it."""
 
     def scales(self, sizes: tuple[int, ...]) -> tuple[float, ...]:
         """The scale of every step of a plan with these step sizes."""
         done = itertools.accumulate((0, *sizes[:-1]))
-        return tuple(self.at(k, len(sizes), d, sum(sizes)) for k, d in enumerate(done))
+        return tuple(self.at(k, len(sizes), d, sum(sizes), sizes[k]) for k, d in enumerate(done))
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Constant(Guidance):
 
     scale: float = 1.0
 
-    def at(self, step: int, steps: int, done: int, sites: int) -> float:
+    def at(self, step: int, steps: int, done: int, sites: int, size: int) -> float:
         """`scale`."""
         return self.scale
 
@@ -46,21 +46,25 @@ class Linear(Guidance):
     scale: float
     start: float = 1.0
 
-    def at(self, step: int, steps: int, done: int, sites: int) -> float:
+    def at(self, step: int, steps: int, done: int, sites: int, size: int) -> float:
         """Linear in the step."""
         return self.start + (self.scale - self.start) * step / max(steps - 1, 1)
 
 
 @dataclass(frozen=True)
 class Proportional(Guidance):
-    """From `start`, growing to `scale` with the share of known sites (RandAR, arXiv 2412.01827)."""
+    """From `start`, growing to `scale` with the share of known sites (RandAR, arXiv 2412.01827).
+
+    With `after`, the sites of the step itself count as known (MAR, ARPG).
+    """
 
     scale: float
     start: float = 1.0
+    after: bool = False
 
-    def at(self, step: int, steps: int, done: int, sites: int) -> float:
+    def at(self, step: int, steps: int, done: int, sites: int, size: int) -> float:
         """Linear in the known sites."""
-        return self.start + (self.scale - self.start) * done / sites
+        return self.start + (self.scale - self.start) * (done + size * self.after) / sites
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class PowerCosine(Guidance):
     scale: float
     power: float = 1.0
 
-    def at(self, step: int, steps: int, done: int, sites: int) -> float:
+    def at(self, step: int, steps: int, done: int, sites: int, size: int) -> float:
         """Rises with the share of known sites."""
         return 1 + (self.scale - 1) * (1 - math.cos(math.pi * (done / sites) ** self.power)) / 2
 
@@ -83,7 +87,7 @@ class Interval(Guidance):
     start: int = 0
     stop: int = 1 << 30
 
-    def at(self, step: int, steps: int, done: int, sites: int) -> float:
+    def at(self, step: int, steps: int, done: int, sites: int, size: int) -> float:
         """`scale` inside, 1 outside."""
         return self.scale if self.start <= done < self.stop else 1.0
 

@@ -1,12 +1,14 @@
 """The engine: draws a plan step by step through a cached network.
 
 Legend: B samples, N sites, K steps. With guidance the conditional and unconditional halves run in one pass of 2B rows; once
-no later step is guided, the second half is dropped.
+no later step is guided, the second half is dropped. A head may ask the network several times in a step (`HeadModule.answer`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,7 +17,7 @@ from torch import Tensor
 
 from ..backbones.base import BackboneModule
 from ..conditions.base import Conditioning
-from ..heads.base import HeadModule, Picker
+from ..heads.base import Ask, HeadModule, Noisy, Picker, Read
 from ..layout import Tokens
 from ..mixers.base import Cache
 from ..orders.base import Plan
@@ -68,18 +70,28 @@ def decode(
     `conditions` are the conditional and, where some step is guided, the null ones; `drawn` (B, N, ...) the head's random
     numbers by rank.
     """
-    run = _Run(network, plan, start.data, conditions, guidance.scales(plan.sizes))
-    given = clamp and (plan.to_ranks(clamp.known), plan.to_ranks(clamp.tokens))
+    given = Given(plan, clamp) if clamp else None
+    run = _Run(network, plan, start.data, conditions, guidance.scales(plan.sizes), given)
     known = torch.zeros(plan.perm.shape, dtype=torch.bool, device=plan.perm.device)
     for step, call in enumerate(run.script.steps):
-        hidden, unguided, scale = run.step(step, call)
-        new = network.head.sample(hidden, unguided, scale, drawn[:, call.ranks], pick)
-        if given:
-            held, values = given[0][:, call.ranks], given[1][:, call.ranks]
-            new = torch.where(held if new.ndim == 2 else held[..., None], values, new)
+        new = network.head.answer(run.asking(step), run.scale(step), drawn[:, call.ranks], pick)
+        new = given.instead_of(new, call.ranks) if given else new
         _write(start.data, plan.perm[..., call.ranks], new)
         known.scatter_(-1, plan.perm[..., call.ranks], True)
         yield Decoding(start, known, step + 1, len(plan.sizes))
+
+
+class Given:
+    """What a clamp gives, by rank."""
+
+    def __init__(self, plan: Plan, clamp: Clamp) -> None:
+        self.known, self.tokens = plan.to_ranks(clamp.known), plan.to_ranks(clamp.tokens)
+
+    def instead_of(self, new: Tensor, ranks: slice | Tensor, code: int | None = None) -> Tensor:
+        """`new` tokens (B, n, ...) of these ranks, or one code of each (B, n), where they are not given."""
+        known, values = self.known[:, ranks], self.tokens[:, ranks]
+        values = values if code is None else values[..., code]
+        return torch.where(known if new.ndim == 2 else known[..., None], values, new)
 
 
 class _Run:
@@ -92,42 +104,83 @@ class _Run:
         tokens: Tensor,
         conditions: tuple[Conditioning, Conditioning | None],
         scales: tuple[float, ...],
+        given: Given | None,
     ) -> None:
         conditional, null = conditions
-        self.network, self.plan, self.tokens, self.scales = network, plan, tokens, scales
+        self.network, self.plan, self.tokens, self.scales, self.given = network, plan, tokens, scales, given
         self.doubled = plan if plan.perm.ndim == 1 else Plan(torch.cat([plan.perm, plan.perm]), plan.sizes)
         self.batch = len(conditional.prefix)
-        self.guided = max((k + 1 for k, scale in enumerate(scales) if scale != 1.0), default=0)  # steps up to here
-        self.condition = conditional.join(null) if null is not None and self.guided else conditional
+        self.last = max((k + 1 for k, scale in enumerate(scales) if scale != 1.0), default=0)  # guided steps end here
+        self.condition = conditional.join(null) if null is not None and self.last else conditional
         self.script = network.script(plan.sizes, tokens.device)
-        self.cache: Cache = network.backbone.cache(
-            len(self.condition.prefix), self.script.length, self.condition.prefix
-        )
+        self.cache: Cache | None = None
+        if any(call.keep for call in self.script.steps):
+            like = self.condition.prefix
+            self.cache = network.backbone.cache(len(like), self.script.length, like)
         self.valid = _pad(self.condition.valid, self.script.length)
         self.seen = 0
 
-    def step(self, index: int, call: Call) -> tuple[Tensor, Tensor | None, float]:
-        """Hidden vectors of the predictors, the unguided ones where this step is guided, and the scale."""
-        if index >= self.guided and len(self.condition.prefix) > self.batch:
+    def scale(self, index: int) -> float:
+        """The scale of a step."""
+        return self.scales[index] if self.guided else 1.0
+
+    @property
+    def guided(self) -> bool:
+        """Whether the unguided half runs."""
+        return len(self.condition.prefix) > self.batch
+
+    def asking(self, index: int) -> Ask:
+        """How the head asks the network in a step: the first time with the slots that stay in the cache, then without."""
+        if index >= self.last and self.guided:
             self._drop_unguided()
-        guided = len(self.condition.prefix) > self.batch
-        plan, tokens = (self.doubled, torch.cat([self.tokens, self.tokens])) if guided else (self.plan, self.tokens)
-        x = self.network.wiring.fill(call, self.condition.prefix, tokens, plan)
+        calls = itertools.chain([self.script.steps[index]], _repeated(lambda: self.script.again[index]))
+
+        def ask(noisy: Noisy | None = None, read: Read | None = None) -> tuple[Tensor, Tensor | None]:
+            return self._halves(self._hidden(next(calls), noisy, read), self.scales[index] != 1.0)
+
+        return ask
+
+    def _hidden(self, call: Call, noisy: Noisy | None, read: Read | None) -> Tensor:
+        wiring, condition = self.network.wiring, self.condition
+        plan, tokens = self.plan, self.tokens
+        if self.guided:
+            plan, tokens = self.doubled, torch.cat([self.tokens, self.tokens])
+            noisy = noisy and Noisy(torch.cat([noisy.values] * 2), torch.cat([noisy.level] * 2))
+        x = wiring.fill(call, condition.prefix, tokens, plan, noisy)
         valid = None if self.valid is None else self.valid[:, : self.seen + x.shape[1]]
-        slots = call.slots(x, plan, self.condition.vector, valid)
-        hidden = self.network.backbone(slots, self.cache)[:, call.predictors]
+        vector = wiring.vectors(call, condition.vector, plan, noisy)
+        inject = read and functools.partial(self._inject, call, plan, tokens, read)
+        slots = call.slots(x, plan, vector, valid, inject)
+        hidden = call.predicted(self.network.backbone(slots, self.cache))
         self.seen += call.keep
-        if self.scales[index] == 1.0 or not guided:
-            return hidden[: self.batch], None, 1.0
-        return hidden[: self.batch], hidden[self.batch :], self.scales[index]
+        return hidden
+
+    def _inject(self, call: Call, plan: Plan, tokens: Tensor, read: Read, code: int, stream: Tensor) -> Tensor:
+        """Draws a code of the sites of a call on the way through the backbone, and says what that adds to the stream."""
+        ids = read(code, *self._halves(call.predicted(stream), self.guided))
+        ids = self.given.instead_of(ids, call.ranks, code) if self.given else ids
+        ids = torch.cat([ids, ids]) if self.guided else ids
+        _write(tokens[..., code], plan.perm[..., call.ranks], ids)
+        inject = self.network.wiring.injection(call, tokens, plan)
+        assert inject is not None, "this wiring injects nothing"
+        return inject(code, stream)
+
+    def _halves(self, hidden: Tensor, wanted: bool) -> tuple[Tensor, Tensor | None]:
+        unguided = hidden[self.batch :] if self.guided and wanted else None
+        return hidden[: self.batch], unguided
 
     def _drop_unguided(self) -> None:
         kept = self.condition
-        self.cache = self.cache.narrow(self.batch)
+        self.cache = self.cache and self.cache.narrow(self.batch)
         self.valid = None if self.valid is None else self.valid[: self.batch]
         self.condition = Conditioning(
             kept.prefix[: self.batch], None if kept.vector is None else kept.vector[: self.batch], None
         )
+
+
+def _repeated(make: Callable[[], Call]) -> Iterator[Call]:
+    while True:
+        yield make()
 
 
 def _pad(valid: Tensor | None, slots: int) -> Tensor | None:

@@ -1,6 +1,13 @@
 """What is the distribution of one token?"""
 
-from .base import Head, HeadModule, Picker
+from .base import Ask, Head, HeadModule, Noisy, Picker
 from .categorical import Categorical
 
-__all__ = ["Categorical", "Head", "HeadModule", "Picker"]
+__all__ = [
+    "Ask",
+    "Categorical",
+    "Head",
+    "HeadModule",
+    "Noisy",
+    "Picker",
+]

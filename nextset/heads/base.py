@@ -6,12 +6,13 @@ Legend: B batch, n sites asked for, D width, V vocabulary, Q codes, C latent cha
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor, nn
 
-from ..layout import Unit
+from ..layout import Codec, Unit
 from ..noise import Noise
 from ..spec import Spec
 
@@ -27,6 +28,31 @@ class Picker(Protocol):
         """Ids (...) drawn from logits (..., V) with one uniform number each (...)."""
 
 
+@dataclass(frozen=True)
+class Noisy:
+    """Noisy versions of the tokens that a step predicts: `values` (B, n, C) and their noise level in [0, 1], (B, n), 1 all noise.
+
+    They lie in the blank slots of a call, in their order.
+    """
+
+    values: Tensor
+    level: Tensor
+
+
+class Ask(Protocol):
+    """Runs the network for the sites of one step; a step may ask again."""
+
+    def __call__(self, noisy: Noisy | None = None, read: Read | None = None) -> tuple[Tensor, Tensor | None]:
+        """Hidden vectors (B, n, D), and unguided ones where the step is guided.
+
+        `noisy` goes into the blank slots of wirings that take it; `read` draws the codes of a token on the way through a backbone
+        that reads them out one after the other.
+        """
+
+
+Read = Callable[[int, Tensor, Tensor | None], Tensor]  # (code, hidden, unguided) to ids (B, n)
+
+
 class HeadModule(nn.Module, ABC):
     """Scores and draws tokens."""
 
@@ -39,12 +65,17 @@ class HeadModule(nn.Module, ABC):
         """What training minimises, one number a site (B, n), for hidden (B, n, D) and target tokens (B, n, ...)."""
 
     @abstractmethod
-    def log_prob(self, hidden: Tensor, target: Tensor) -> Tensor:
-        """ln p(target), (B, n). Raises UsageError where the head has no tractable density."""
+    def log_prob(self, hidden: Tensor, target: Tensor, unguided: Tensor | None = None, scale: float = 1.0) -> Tensor:
+        """ln p(target), (B, n), guided as in `sample`. Raises UsageError where the head has no tractable density."""
 
     @abstractmethod
     def sample(self, hidden: Tensor, unguided: Tensor | None, scale: float, drawn: Tensor, pick: Picker) -> Tensor:
         """Tokens (B, n, ...) from hidden (B, n, D), guided by u + scale (c - u) against `unguided` where that is given."""
+
+    def answer(self, ask: Ask, scale: float, drawn: Tensor, pick: Picker) -> Tensor:
+        """The tokens of one step: asked once and sampled, unless the head is of another mind."""
+        hidden, unguided = ask()
+        return self.sample(hidden, unguided, scale, drawn, pick)
 
 
 @dataclass(frozen=True)
@@ -52,5 +83,5 @@ class Head(Spec, ABC):
     """Describes a head."""
 
     @abstractmethod
-    def build(self, dim: int, unit: Unit) -> HeadModule:
+    def build(self, dim: int, unit: Unit, codec: Codec) -> HeadModule:
         """The module for hidden width `dim`. Raises UsageError where the head cannot express the tokenizer's unit."""

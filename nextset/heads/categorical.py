@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from ..layout import Discrete, Unit
+from ..layout import Codec, Discrete, Unit
 from ..nn.precision import at_least_float32
 from ..noise import Noise
 from .base import Head, HeadModule, Picker
@@ -40,9 +40,9 @@ class CategoricalModule(HeadModule):
         """Cross entropy in nats, (B, n)."""
         return -self.log_prob(hidden, target)
 
-    def log_prob(self, hidden: Tensor, target: Tensor) -> Tensor:
+    def log_prob(self, hidden: Tensor, target: Tensor, unguided: Tensor | None = None, scale: float = 1.0) -> Tensor:
         """(B, n)."""
-        logits = self.logits(hidden)
+        logits = self.logits(hidden, unguided, scale)
         return -F.cross_entropy(logits.flatten(0, -2), target.flatten(), reduction="none").view(target.shape)
 
     def sample(self, hidden: Tensor, unguided: Tensor | None, scale: float, drawn: Tensor, pick: Picker) -> Tensor:
@@ -57,7 +57,7 @@ class Categorical(Head):
     bias: bool = False
     std: float = 0.0
 
-    def build(self, dim: int, unit: Unit) -> CategoricalModule:
+    def build(self, dim: int, unit: Unit, codec: Codec) -> CategoricalModule:
         """The output matrix."""
         if not isinstance(unit, Discrete) or unit.codes != 1:
             raise UsageError(f"head Categorical needs one id a site, but this tokenizer gives {unit}")

@@ -2,5 +2,14 @@
 
 from .attention import Attention
 from .base import Cache, Context, Mixer, MixerModule, State
+from .biased import BiasedAttention
 
-__all__ = ["Attention", "Cache", "Context", "Mixer", "MixerModule", "State"]
+__all__ = [
+    "Attention",
+    "BiasedAttention",
+    "Cache",
+    "Context",
+    "Mixer",
+    "MixerModule",
+    "State",
+]

@@ -1,9 +1,14 @@
-"""Feed-forward layers of transformer blocks."""
+"""Feed-forward layers of transformer blocks, and the specs of those that a block may choose from."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ..spec import Spec
 
 
 def round_up(size: int, multiple: int) -> int:
@@ -24,3 +29,38 @@ class SwiGLU(nn.Module):
         """(B, L, D) to (B, L, D)."""
         gate, value = self.rise(x).chunk(2, dim=-1)
         return F.dropout(self.fall(F.silu(gate) * value), self.dropout, self.training)
+
+
+class MLPModule(nn.Module):
+    """fall(gelu(rise(x))), with biases."""
+
+    def __init__(self, dim: int, hidden: int, tanh: bool, dropout: float) -> None:
+        super().__init__()
+        self.rise, self.fall = nn.Linear(dim, hidden), nn.Linear(hidden, dim)
+        self.approximate, self.dropout = "tanh" if tanh else "none", dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, L, D) to (B, L, D)."""
+        hidden = F.gelu(self.rise(x), approximate=self.approximate)
+        return F.dropout(self.fall(hidden), self.dropout, self.training)
+
+
+@dataclass(frozen=True)
+class FeedForward(Spec, ABC):
+    """Describes a feed-forward layer."""
+
+    @abstractmethod
+    def build(self, dim: int, dropout: float) -> nn.Module:
+        """The layer for width `dim`; `dropout` acts on what it gives."""
+
+
+@dataclass(frozen=True)
+class MLP(FeedForward):
+    """Two maps with GELU between them; the inner width is `hidden`, or 4 dim where that is 0; `tanh` is GELU's fast form."""
+
+    hidden: int = 0
+    tanh: bool = False
+
+    def build(self, dim: int, dropout: float) -> MLPModule:
+        """The layer."""
+        return MLPModule(dim, self.hidden or 4 * dim, self.tanh, dropout)

@@ -3,4 +3,8 @@
 from .base import Objective, Scorer
 from .next_set import NextSet
 
-__all__ = ["NextSet", "Objective", "Scorer"]
+__all__ = [
+    "NextSet",
+    "Objective",
+    "Scorer",
+]

@@ -6,17 +6,42 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
-from ..layout import Tokens
+from ..conditions import Conditioning
+from ..heads import HeadModule, Noisy
+from ..layout import Layout, Tokens
+from ..orders import Plan
 from ..spec import Spec
 
 
 class Scorer(Protocol):
-    """What an objective may ask of a network."""
+    """What an objective may ask of a network (nextset/system.py)."""
 
-    def site_losses(self, tokens: Tokens, condition: Tensor, seed: int, drop: bool = True) -> Tensor:
-        """The head's loss at every site, (B, N), teacher-forced in an order drawn from `seed`; `drop` drops conditions."""
+    head: HeadModule
+    layout: Layout
+    training: bool
+
+    def conditioned(self, condition: Tensor, drop: bool = True) -> Conditioning:
+        """Embeds prepared conditions; in training mode some are dropped at random unless `drop` is off."""
+
+    def plan(self, seed: int, batch: int, device: torch.device, progress: float = 1.0) -> Plan:
+        """The plan of a batch whose order is drawn from `seed`, at `progress` in [0, 1] of the training."""
+
+    def hidden(self, tokens: Tensor, conditioning: Conditioning, plan: Plan, noisy: Noisy | None = None) -> Tensor:
+        """Teacher-forced hidden vectors (B, N, D) by rank: row r is all that predicting rank r may use."""
+
+    def hidden_at(self, step: int, tokens: Tensor, conditioning: Conditioning, plan: Plan) -> Tensor:
+        """Those of one step alone (B, n, D), where every step is encoded afresh."""
+
+    def revealed(self, tokens: Tensor, known: Tensor, conditioning: Conditioning) -> Tensor:
+        """Hidden vectors (B, N, D) by site, where each sample knows its own sites, (B, N) bool (wiring Masked)."""
+
+    def site_losses(
+        self, tokens: Tokens, condition: Tensor, seed: int, drop: bool = True, progress: float = 1.0
+    ) -> Tensor:
+        """The head's loss at every site, (B, N), teacher-forced in an order drawn from `seed`."""
 
 
 @dataclass(frozen=True)
@@ -24,5 +49,11 @@ class Objective(Spec, ABC):
     """Describes what training minimises."""
 
     @abstractmethod
-    def loss(self, network: Scorer, tokens: Tokens, condition: Tensor, seed: int) -> dict[str, Tensor]:
-        """The scalar to minimise under "loss", beside scalars worth logging; `condition` as the condition part prepared it."""
+    def loss(
+        self, network: Scorer, tokens: Tokens, condition: Tensor, seed: int, progress: float = 1.0
+    ) -> dict[str, Tensor]:
+        """The scalar to minimise under "loss", beside scalars worth logging; `condition` as the condition part prepared it.
+
+        `progress` in [0, 1] is how far the training is, for objectives and orders that change on the way. What is random follows
+        from `seed`, but for dropout and the noise of heads, which are torch's own, as the trainer seeds them.
+        """

@@ -17,6 +17,8 @@ from .base import Objective, Scorer
 class NextSet(Objective):
     """mean over sites of -ln p(x[S_k] | x[S_<k], c)."""
 
-    def loss(self, network: Scorer, tokens: Tokens, condition: Tensor, seed: int) -> dict[str, Tensor]:
+    def loss(
+        self, network: Scorer, tokens: Tokens, condition: Tensor, seed: int, progress: float = 1.0
+    ) -> dict[str, Tensor]:
         """{"loss": scalar}."""
-        return {"loss": network.site_losses(tokens, condition, seed).mean()}
+        return {"loss": network.site_losses(tokens, condition, seed, progress=progress).mean()}

@@ -4,4 +4,9 @@ from .base import Order, Plan
 from .random import Random
 from .raster import Raster
 
-__all__ = ["Order", "Plan", "Random", "Raster"]
+__all__ = [
+    "Order",
+    "Plan",
+    "Random",
+    "Raster",
+]

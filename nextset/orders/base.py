@@ -61,9 +61,9 @@ class Order(Spec, ABC):
     def plan(self, layout: Layout, noise: Noise) -> Plan:
         """The plan for the samples of `noise` (an order that draws nothing gives one permutation for all)."""
 
-    @property
-    def trained(self) -> Order:
-        """The order of training and of likelihoods: this one, unless it is drawn in fewer steps than it is trained in."""
+    def trained(self, progress: float = 1.0) -> Order:
+        """The order of training at `progress` in [0, 1] of the run, and at 1 of likelihoods: this one, unless it is drawn in
+        fewer steps than it is trained in, or changes in the course of training."""
         return self
 
     def given_first(self, plan: Plan, given: Tensor) -> Plan:

@@ -30,8 +30,7 @@ class Random(Order):
         """One permutation a sample, from its own stream."""
         return Plan(noise.permutation(layout.sites), self.sizes(layout))
 
-    @property
-    def trained(self) -> Random:
+    def trained(self, progress: float = 1.0) -> Random:
         """One site a step."""
         return Random()
 

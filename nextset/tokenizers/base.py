@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from ..errors import UsageError
 from ..layout import Layout, Tokens, Unit
 from ..spec import Spec
 
@@ -26,6 +27,17 @@ class TokenizerModule(nn.Module, ABC):
     @abstractmethod
     def loss(self, images: Tensor) -> dict[str, Tensor]:
         """What training minimises, under "loss", beside the scalars worth logging. A tokenizer without weights has none."""
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """The code vectors of ids (...), (..., C). Raises UsageError where there are none."""
+        raise UsageError(f"tokenizer {type(self).__name__.removesuffix('Module')} has no code vectors")
+
+    def feedback(self, tokens: Tensor, scale: int) -> Tensor:
+        """What block `scale` of the layout is predicted from (B, n, C), of tokens (B, N, ...) whose earlier blocks are known.
+
+        Raises UsageError where the layout has no scales.
+        """
+        raise UsageError(f"tokenizer {type(self).__name__.removesuffix('Module')} has no scales to feed back")
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from .phase import Phase, Trainee
 
 
 class Generator(Trainee):
-    """One phase: the objective of the system."""
+    """One phase: the objective of the system, over so many `steps`."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, steps: int) -> None:
         self.model = model
-        self.phases = [NetworkPhase(model)]
+        self.phases = [NetworkPhase(model, steps)]
 
     def save(self, folder: Path, weights: Mapping[str, Tensor]) -> None:
         """The model with these network weights, as `Model.save_pretrained` writes it."""
@@ -37,14 +37,15 @@ class NetworkPhase(Phase):
 
     name = "network"
 
-    def __init__(self, model: Model) -> None:
-        self.model, self.module = model, model.network
+    def __init__(self, model: Model, steps: int) -> None:
+        self.model, self.module, self.steps = model, model.network, steps
 
     def inputs(self, batch: Batch, step: int, seed: int) -> tuple[Any, ...]:
-        """(tokens, prepared conditions, seed)."""
+        """(tokens, prepared conditions, seed, progress of the training in [0, 1])."""
         tokens = batch.tokens
+        self.model.tokenizer.to(batch.images.device)  # parts of the network may read its code vectors
         if tokens is None:
-            self.model.tokenizer.to(batch.images.device)
             tokens = self.model.tokenizer.encode(batch.images).data  # outside autocast: in full precision
         condition = self.model.system.condition.of(batch.labels, batch.captions)
-        return tokens, self.model.network.condition.prepare(condition, len(tokens), tokens.device), seed
+        prepared = self.model.network.condition.prepare(condition, len(tokens), tokens.device)
+        return tokens, prepared, seed, step / self.steps

@@ -74,7 +74,7 @@ def set_up_generator(
         train = _loader(dataset, *shape, recipe, workers, shuffle=True)
         judged = _held_out(held_out or data, *shape, recipe, workers)
     about = {"kind": "generator", "system": model.system.to_dict(), "data": data}
-    return Setup(Generator(model), train, judged, about, recipe, model.system.layout.sites)
+    return Setup(Generator(model, recipe.steps), train, judged, about, recipe, model.system.layout.sites)
 
 
 def set_up_tokenizer(

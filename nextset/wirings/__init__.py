@@ -2,6 +2,15 @@
 
 from .base import Call, Script, Wiring, WiringModule
 from .instructions import Instructions
+from .masked import Masked
 from .shift import Shift
 
-__all__ = ["Call", "Instructions", "Script", "Shift", "Wiring", "WiringModule"]
+__all__ = [
+    "Call",
+    "Instructions",
+    "Masked",
+    "Script",
+    "Shift",
+    "Wiring",
+    "WiringModule",
+]

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..layout import Layout, Unit
+from ..heads import Noisy
+from ..layout import Codec, Layout, Unit
 from ..orders.base import Plan
-from ..slots import BLANK, PREFIX, Mask, Slots, SlotTable
+from ..slots import BLANK, NONE, PREFIX, Mask, Slots, SlotTable
 from ..spec import Spec
 
 
@@ -24,16 +26,30 @@ class WiringModule(nn.Module, ABC):
     """Fills slots with vectors."""
 
     @abstractmethod
-    def fill(self, call: Call, prefix: Tensor, tokens: Tensor, plan: Plan) -> Tensor:
+    def fill(self, call: Call, prefix: Tensor, tokens: Tensor, plan: Plan, noisy: Noisy | None = None) -> Tensor:
         """Contents (B, L, D) of the slots of `call`, given the condition slots (B, P, D) and tokens by site (B, N, ...).
 
-        Only the tokens that the call holds are read; the others may be anything.
+        Only tokens up to the ranks that the call holds are read; the others may be anything. `noisy` is for wirings that carry
+        noisy versions of the predicted tokens in blank slots.
         """
+
+    def vectors(self, call: Call, vector: Tensor | None, plan: Plan, noisy: Noisy | None = None) -> Tensor | None:
+        """The vector of AdaLN, (B, D) for all slots or (B, L, D) for each, made of that of the condition (B, D)."""
+        return vector
+
+    def injection(self, call: Call, tokens: Tensor, plan: Plan) -> Callable[[int, Tensor], Tensor] | None:
+        """What a backbone that reads codes out on its way adds to its stream (`Slots.inject`); None: nothing."""
+        return None
 
 
 @dataclass(frozen=True)
 class Wiring(Spec, ABC):
     """Turns tokens and a plan into slots."""
+
+    @property
+    def afresh(self) -> bool:
+        """Whether every step encodes everything that it sees afresh, so that nothing is ever kept in a cache."""
+        return False
 
     @abstractmethod
     def whole(self, sizes: tuple[int, ...], prefix: int) -> SlotTable:
@@ -44,8 +60,8 @@ class Wiring(Spec, ABC):
         """The slots that become computable at step `index`; those that later steps may see come first."""
 
     @abstractmethod
-    def build(self, dim: int, unit: Unit, layout: Layout) -> WiringModule:
-        """The module that fills the slots with vectors of width `dim`."""
+    def build(self, dim: int, unit: Unit, layout: Layout, codec: Codec) -> WiringModule:
+        """The module that fills the slots with vectors of width `dim`; `codec` are the methods of the tokenizer that it may call."""
 
 
 class Script:
@@ -76,6 +92,17 @@ class Script:
             held += keep
         return tuple(calls)
 
+    @functools.cached_property
+    def again(self) -> tuple[Call, ...]:
+        """The calls of a step that is asked once more: without the slots that the first call of the step has kept."""
+        calls, kept = [], None
+        for call in self.steps:
+            own = call.table.take(slice(0, call.keep))
+            kept = own if kept is None else kept.join(own)
+            rest = call.table.take(slice(call.keep, None))
+            calls.append(Call(rest, Mask.between(rest, kept.join(rest)).to(self.device), 0, self.device))
+        return tuple(calls)
+
     def _keep(self, table: SlotTable) -> int:
         keep = int(table.lasting.sum())
         assert table.lasting[:keep].all(), f"{self._wiring}: slots to keep must come first in a step"
@@ -102,20 +129,21 @@ class Call:
 
     `mask`; `keep` leading slots stay in the cache; the slots `predictors` predict `ranks`. Contents come in three parts: the first
     `prefixed` condition slots, the tokens of the ranks `held`, and slots without a token at the sites of the ranks `blank`.
+    `filled` are the indices of the first two kinds of slots, `empty` those of the last.
     """
 
     def __init__(self, table: SlotTable, mask: Mask, keep: int, device: torch.device) -> None:
         self.table, self.mask, self.keep = table, mask, keep
-        predictors = table.predictors()
-        self.predictors = _compact(predictors, device)
-        self.ranks = _compact(table.predicts[predictors], device)
+        self.ranks = _compact(table.predicted, device)
+        self.predictors = _compact(table.predictors(), device)
+        self._second = _Second(table, device) if (table.also != NONE).any() else None
         kinds = [np.flatnonzero(kind) for kind in (table.holds == PREFIX, table.holds >= 0, table.holds == BLANK)]
         self.prefixed = len(kinds[0])
         self.held = _compact(table.holds[kinds[1]], device)
         self.blank = _compact(table.at[kinds[2]], device)
+        self.filled, self.empty = (_compact(k, device) for k in (np.sort(np.concatenate(kinds[:2])), kinds[2]))
         self._order = _compact(np.argsort(np.concatenate(kinds)), device)
-        self._at = torch.as_tensor(table.at.clip(min=0), device=device)
-        self._absent = torch.as_tensor(table.at < 0, device=device) if (table.at < 0).any() else None
+        self._at, self._predicts = (_Ranks(column, device) for column in (table.at, table.predicts))
 
     def arrange(self, prefix: Tensor, held: Tensor, blank: Tensor | None = None) -> Tensor:
         """The three parts (B, ..., D) in the order of the slots, (B, L, D)."""
@@ -125,15 +153,59 @@ class Call:
 
     def sites(self, plan: Plan) -> Tensor:
         """The site of each slot, (L,) or (B, L) int64, -1 where it has none."""
-        sites = plan.perm[..., self._at]
-        return sites if self._absent is None else torch.where(self._absent, -1, sites)
+        return self._at.sites(plan)
 
-    def slots(self, x: Tensor, plan: Plan, vector: Tensor | None = None, valid: Tensor | None = None) -> Slots:
+    def targets(self, plan: Plan) -> Tensor:
+        """The site that each slot predicts, in the same way."""
+        return self._predicts.sites(plan)
+
+    def slots(
+        self,
+        x: Tensor,
+        plan: Plan,
+        vector: Tensor | None = None,
+        valid: Tensor | None = None,
+        inject: Callable[[int, Tensor], Tensor] | None = None,
+    ) -> Slots:
         """The slots with contents `x` (B, L, D); `valid` (B, T) marks the keys that are no padding."""
         mask = self.mask
         if valid is not None:
             mask = mask.padded(valid, x.shape[1], valid.shape[1])
-        return Slots(x, self.sites(plan), mask, self.keep, vector)
+        return Slots(x, self.sites(plan), mask, self.keep, vector, self.targets(plan), self.filled, self.empty, inject)
+
+    def predicted(self, hidden: Tensor) -> Tensor:
+        """Of hidden vectors of all slots (B, L, W) those of what is predicted, by rank, (B, n, W).
+
+        Where slots have two readouts, each half of W: what both predict gets half of each, the rest that which there is, and zeros.
+        A linear head on that averages the two logits.
+        """
+        return hidden[:, self.predictors] if self._second is None else self._second.meet(hidden)
+
+
+class _Ranks:
+    """A column of ranks, turned into sites under a plan."""
+
+    def __init__(self, column: np.ndarray, device: torch.device) -> None:
+        self.ranks = torch.as_tensor(column.clip(min=0), device=device)
+        self.absent = torch.as_tensor(column < 0, device=device) if (column < 0).any() else None
+
+    def sites(self, plan: Plan) -> Tensor:
+        sites = plan.perm[..., self.ranks]
+        return sites if self.absent is None else torch.where(self.absent, -1, sites)
+
+
+class _Second:
+    """Which slots predict each rank by their first and by their second readout, and how much either counts."""
+
+    def __init__(self, table: SlotTable, device: torch.device) -> None:
+        found = np.stack([table.predictors(0), table.predictors(1)])
+        weights = (found >= 0) / (found >= 0).sum(0)
+        self.slots = torch.as_tensor(found.clip(min=0), device=device)
+        self.weights = torch.as_tensor(weights, dtype=torch.float32, device=device)[:, :, None]
+
+    def meet(self, hidden: Tensor) -> Tensor:
+        parts = zip(hidden.chunk(2, dim=-1), self.slots, self.weights.to(hidden.dtype), strict=True)
+        return torch.cat([part[:, slots] * weights for part, slots, weights in parts], dim=-1)
 
 
 def _compact(index: np.ndarray, device: torch.device) -> slice | Tensor:

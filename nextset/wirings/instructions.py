@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from ..layout import Discrete, Layout, Unit
+from ..heads import Noisy
+from ..layout import Codec, Discrete, Layout, Unit
 from ..nn.rotary import Rotary, rotate
 from ..orders.base import Plan
 from ..slots import BLANK, FOREVER, NONE, PREFIX, SlotTable
@@ -32,7 +33,7 @@ class InstructionsModule(WiringModule):
         self.rotary = Rotary(layout, dim // spec.heads, spec.rotary_base)
         nn.init.normal_(self.embed.weight, std=spec.std)
 
-    def fill(self, call: Call, prefix: Tensor, tokens: Tensor, plan: Plan) -> Tensor:
+    def fill(self, call: Call, prefix: Tensor, tokens: Tensor, plan: Plan, noisy: Noisy | None = None) -> Tensor:
         """Condition slots, tokens and instructions, in the order of the table."""
         instructions = self.instructions(plan.perm[..., call.blank]).expand(len(tokens), -1, -1)
         return call.arrange(prefix, self.embed(plan.to_ranks(tokens, call.held)), instructions)
@@ -60,7 +61,7 @@ class Instructions(Wiring):
         """The tokens of the last step, with its instructions between them, and the instructions of this one."""
         return _tables(sizes, prefix)[index]
 
-    def build(self, dim: int, unit: Unit, layout: Layout) -> InstructionsModule:
+    def build(self, dim: int, unit: Unit, layout: Layout, codec: Codec) -> InstructionsModule:
         """The tables."""
         if not isinstance(unit, Discrete) or unit.codes != 1:
             raise UsageError(f"wiring Instructions embeds one id a site, but this tokenizer gives {unit}")

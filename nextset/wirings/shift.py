@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from ..layout import Continuous, Layout, Unit
+from ..heads import Noisy
+from ..layout import Codec, Continuous, Layout, Unit
 from ..orders.base import Plan
 from ..slots import NONE, PREFIX, SlotTable
 from .base import Call, Wiring, WiringModule
@@ -30,7 +31,7 @@ class ShiftModule(WiringModule):
         self.embed = nn.Embedding(unit.vocab * unit.codes, dim)
         nn.init.normal_(self.embed.weight, std=std)
 
-    def fill(self, call: Call, prefix: Tensor, tokens: Tensor, plan: Plan) -> Tensor:
+    def fill(self, call: Call, prefix: Tensor, tokens: Tensor, plan: Plan, noisy: Noisy | None = None) -> Tensor:
         """Condition slots as they come, then the embedded tokens."""
         return call.arrange(prefix, self._embed(plan.to_ranks(tokens, call.held)))
 
@@ -50,6 +51,8 @@ class Shift(Wiring):
         """Condition slots, then every token but the last."""
         if set(sizes) != {1}:
             raise UsageError(f"wiring Shift predicts one site a step, but the order takes {max(sizes)} at once")
+        if prefix < 1:
+            raise UsageError("wiring Shift predicts the first site from a condition slot, but the condition has none")
         return _table(len(sizes), prefix)
 
     def step(self, index: int, sizes: tuple[int, ...], prefix: int) -> SlotTable:
@@ -57,7 +60,7 @@ class Shift(Wiring):
         table = _table(len(sizes), prefix)
         return table.take(slice(0, prefix) if index == 0 else slice(prefix + index - 1, prefix + index))
 
-    def build(self, dim: int, unit: Unit, layout: Layout) -> ShiftModule:
+    def build(self, dim: int, unit: Unit, layout: Layout, codec: Codec) -> ShiftModule:
         """The embedding table."""
         return ShiftModule(dim, unit, self.std)
 

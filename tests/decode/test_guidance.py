@@ -42,8 +42,8 @@ def test_power_cosine_rises_from_nothing_to_all() -> None:
     scales = PowerCosine(5.0, 1.5).scales((1,) * 256)
     assert scales[0] == 1
     assert list(scales) == sorted(scales)
-    assert PowerCosine(5.0, 1.5).at(0, 1, 256, 256) == pytest.approx(5.0)
-    assert PowerCosine(5.0, 3.0).at(0, 1, 128, 256) < PowerCosine(5.0, 1.0).at(0, 1, 128, 256)
+    assert PowerCosine(5.0, 1.5).at(0, 1, 256, 256, 1) == pytest.approx(5.0)
+    assert PowerCosine(5.0, 3.0).at(0, 1, 128, 256, 1) < PowerCosine(5.0, 1.0).at(0, 1, 128, 256, 1)
 
 
 def test_by_name() -> None:

@@ -14,13 +14,13 @@ from nextset.layout import Continuous, Discrete
 
 def test_starts_from_the_uniform_distribution() -> None:
     """A zero matrix: the loss is ln V exactly, whatever the hidden vectors."""
-    module = Categorical().build(8, Discrete(7))
+    module = Categorical().build(8, Discrete(7), None)
     loss = module.loss(torch.randn(2, 3, 8), torch.randint(7, (2, 3)))
     assert torch.allclose(loss, torch.tensor(math.log(7)))
 
 
 def test_log_prob_is_the_log_softmax() -> None:
-    module = Categorical(bias=True, std=0.5).build(8, Discrete(5))
+    module = Categorical(bias=True, std=0.5).build(8, Discrete(5), None)
     hidden, ids = torch.randn(2, 3, 8), torch.randint(5, (2, 3))
     expected = (hidden @ module.project.weight.T + module.project.bias).log_softmax(-1)
     assert torch.allclose(module.log_prob(hidden, ids), expected.gather(-1, ids[..., None])[..., 0])
@@ -28,7 +28,7 @@ def test_log_prob_is_the_log_softmax() -> None:
 
 @pytest.mark.parametrize("scale", [0.0, 1.0, 2.5, -1.0])
 def test_guided_logits(scale: float) -> None:
-    module = Categorical(std=0.5).build(8, Discrete(5))
+    module = Categorical(std=0.5).build(8, Discrete(5), None)
     c, u = torch.randn(2, 1, 3, 8)
     expected = module.logits(u) + scale * (module.logits(c) - module.logits(u))
     assert torch.allclose(module.logits(c, u, scale), expected, atol=1e-6)
@@ -41,18 +41,18 @@ def test_logits_are_wide() -> None:
         (torch.float32, torch.float32),
         (torch.float64, torch.float64),
     ):
-        module = Categorical(std=0.5).build(8, Discrete(5)).to(dtype)
+        module = Categorical(std=0.5).build(8, Discrete(5), None).to(dtype)
         assert module.logits(torch.randn(1, 2, 8, dtype=dtype)).dtype == wide
 
 
 @pytest.mark.parametrize("unit", [Discrete(5, codes=2), Continuous(4)], ids=str)
 def test_other_alphabets_are_refused(unit: Discrete | Continuous) -> None:
     with pytest.raises(UsageError, match="Categorical needs one id a site"):
-        Categorical().build(8, unit)
+        Categorical().build(8, unit, None)
 
 
 def test_one_number_decides_a_token() -> None:
-    module = Categorical(std=0.5).build(8, Discrete(5))
+    module = Categorical(std=0.5).build(8, Discrete(5), None)
     hidden, numbers = torch.randn(2, 3, 8), torch.rand(2, 3)
     ids = module.sample(hidden, None, 1.0, numbers, Pick())
     assert ids.shape == (2, 3)

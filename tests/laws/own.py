@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from nextset.errors import UsageError
-from nextset.layout import Discrete, Layout, Unit
+from nextset.heads import Noisy
+from nextset.layout import Codec, Discrete, Layout, Unit
 from nextset.noise import Noise
 from nextset.orders import Order, Plan
 from nextset.slots import BLANK, NEVER, NONE, PREFIX, SlotTable
@@ -43,7 +44,7 @@ class QueriesModule(WiringModule):
         self.embed = nn.Embedding(vocab, dim)
         self.ask = nn.Parameter(torch.randn(dim) * 0.02)
 
-    def fill(self, call: Call, prefix: Tensor, tokens: Tensor, plan: Plan) -> Tensor:
+    def fill(self, call: Call, prefix: Tensor, tokens: Tensor, plan: Plan, noisy: Noisy | None = None) -> Tensor:
         """Condition slots, embedded tokens, queries."""
         queries = self.ask.expand(len(tokens), int((call.table.holds == BLANK).sum()), -1)
         return call.arrange(prefix, self.embed(plan.to_ranks(tokens, call.held)), queries)
@@ -72,7 +73,7 @@ class Queries(Wiring):
         queries = (table.holds == BLANK) & (table.sees == index)
         return table.take(np.flatnonzero(queries | ((table.avail == index) & (table.holds != BLANK))))
 
-    def build(self, dim: int, unit: Unit, layout: Layout) -> QueriesModule:
+    def build(self, dim: int, unit: Unit, layout: Layout, codec: Codec) -> QueriesModule:
         """The tables."""
         if not isinstance(unit, Discrete) or unit.codes != 1:
             raise UsageError(f"wiring Queries needs one id a site, but this tokenizer gives {unit}")

@@ -13,21 +13,24 @@ from typing import Any, TypeVar
 
 import torch
 
-from nextset.backbones import Backbone, Llama
+from nextset.backbones import Backbone, Llama, Transformer
 from nextset.conditions import Condition, Label, Text, Unconditional
 from nextset.decode import Constant, Guidance, Interval, Linear, Pick, PowerCosine, Proportional
 from nextset.errors import UsageError
 from nextset.heads import Categorical, Head
 from nextset.layout import Continuous, Discrete, Layout, grid, line, pyramid, video
-from nextset.mixers import Attention, Mixer
+from nextset.mixers import Attention, BiasedAttention, Mixer
+from nextset.nn.modulation import Each, Grouped
+from nextset.nn.norm import RMS, Layer
 from nextset.objectives import NextSet, Objective
 from nextset.objectives.adversarial import TokenizerLoss
 from nextset.orders import Order, Random, Raster
 from nextset.spec import Spec
 from nextset.tokenizers.base import Tokenizer
+from nextset.tokenizers.patch import Patch
 from nextset.tokenizers.pixel import Pixel
 from nextset.tokenizers.vq import VQ
-from nextset.wirings import Instructions, Shift, Wiring
+from nextset.wirings import Instructions, Masked, Shift, Wiring
 
 from .own import Growing, Queries
 
@@ -51,26 +54,39 @@ APART = (TokenizerLoss,)  # trains tokenizers, and is no part of a system
 TOYS: tuple[Spec, ...] = (
     Pixel(5),
     Pixel(2, 3),
+    Patch(2),
+    Patch(1, 3),
     VQ(8, 4, 8, (1, 2), blocks=1, latent=8, groups=4),
     Raster(),
     Random(),
     Random(1),
     Shift(),
     Instructions(2),
+    Masked(),
     Llama(16, 2, Attention(2), hidden_multiple=16),
     Llama(16, 2, Attention(4, 2), dropout=0.0, hidden_multiple=16, rotary_base=100.0),
+    Transformer(16, 2, BiasedAttention(2), learned=True),
+    Transformer(16, 2, BiasedAttention(2, Layer()), None, RMS(), rotary_base=100.0, final=RMS()),
+    Transformer(16, 2, BiasedAttention(2), modulation=Each(0.1), learned=True),
+    Transformer(16, 3, BiasedAttention(2), modulation=Grouped(2), modulated_end=False, learned=True),
     Attention(2),
     Attention(4, 2),
+    BiasedAttention(2),
+    BiasedAttention(2, Layer()),
+    BiasedAttention(2, RMS(affine=False)),
     Categorical(),
     Categorical(bias=True, std=0.02),
     Unconditional(),
     Label(3, dropout=0.3),
+    Label(3, slots=2, vector=True),
+    Label(3, slots=0, vector=True),
     Text(6, 4, dropout=0.3),
     NextSet(),
     Constant(2.0),
     Linear(3.0, 0.5),
     PowerCosine(3.0, 2.0),
     Proportional(3.0, 0.5),
+    Proportional(3.0, after=True),
     Interval(2.0, 1, 3),
     Pick(),
     Pick(0.7, 3, 0.9),
@@ -90,6 +106,20 @@ def _features(batch: int) -> tuple[torch.Tensor, torch.Tensor]:
     mask = torch.arange(3) <= (torch.arange(batch) % 3)[:, None]
     return torch.randn(batch, 3, 6, generator=generator), mask
 
+
+class Vectors:
+    """What parts may read of a tokenizer: four numbers for every id, and what scales are predicted from."""
+
+    table = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
+
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.table[ids]
+
+    def feedback(self, tokens: torch.Tensor, scale: int) -> torch.Tensor:
+        return self.table[tokens[:, : (scale + 1) ** 2]]  # the sites of a pyramid(1, 2, 3)
+
+
+CODEC = Vectors()
 
 # what a user asks of each kind of condition for a batch, different along it
 ASKED: dict[type[Condition], Callable[[int], Any]] = {

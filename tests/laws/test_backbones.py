@@ -28,11 +28,12 @@ class Setting:
         self.site = torch.nn.functional.pad(order, (LENGTH - order.shape[1], 0), value=-1)
         step = torch.arange(LENGTH).numpy()
         self.table = SlotTable.of(step, step, step, avail=step, sees=step)
+        self.vector = torch.randn(BATCH, part.width).double()
 
     def slots(self, start: int = 0, end: int = LENGTH, rows: slice = slice(None)) -> Slots:
         """Slots [start, end) of some samples, all to be kept."""
         mask = Mask.between(self.table.take(slice(start, end)), self.table.take(slice(0, end)))
-        return Slots(self.x[rows, start:end], self.site[rows, start:end], mask, keep=end - start)
+        return Slots(self.x[rows, start:end], self.site[rows, start:end], mask, end - start, self.vector[rows])
 
 
 @pytest.mark.parametrize("part", toys(Backbone), ids=str)
@@ -86,7 +87,7 @@ def test_runs_in_bfloat16(part: Backbone, layout: Layout) -> None:
     setting = Setting(part, layout)
     exact = setting.module(setting.slots())
     setting.module.to(torch.bfloat16)
-    setting.x = setting.x.to(torch.bfloat16)
+    setting.x, setting.vector = setting.x.to(torch.bfloat16), setting.vector.to(torch.bfloat16)
     rough = setting.module(setting.slots(), setting.module.cache(BATCH, LENGTH, setting.x))
     assert rough.dtype == torch.bfloat16
     assert (rough.double() - exact).abs().max() < 0.1  # outputs are normalised to size 1; 8 bits of mantissa

@@ -33,6 +33,11 @@ def same(a: Conditioning, b: Conditioning) -> bool:
     return all(x is y is None or torch.allclose(x.double(), y.double(), **CLOSE) for x, y in pairs)
 
 
+def told(conditioning: Conditioning) -> Tensor:
+    """The slots, or where there are none the vector as one, (B, P, D)."""
+    return conditioning.prefix if conditioning.prefix.shape[1] else conditioning.vector[:, None]  # type: ignore[index]
+
+
 def take(conditioning: Conditioning, rows: slice) -> Conditioning:
     """Some samples of a batch."""
     values = (getattr(conditioning, f.name) for f in fields(Conditioning))
@@ -92,8 +97,8 @@ def test_null_does_not_know_what_was_asked(part: Condition) -> None:
     module = part.build(DIM).eval()
     rows = prepared(part, module, 4)
     conditional, null = module(rows), module.null(rows)
-    assert torch.allclose(null.prefix, null.prefix[:1].expand_as(null.prefix), **CLOSE)
-    assert not torch.allclose(null.prefix[0], conditional.prefix[0], **CLOSE)
+    assert torch.allclose(told(null), told(null)[:1].expand_as(told(null)), **CLOSE)
+    assert not torch.allclose(told(null)[0], told(conditional)[0], **CLOSE)
     assert (null.valid is None) == (conditional.valid is None)
     if null.valid is not None and conditional.valid is not None:
         assert torch.equal(null.valid, conditional.valid)
@@ -112,9 +117,9 @@ def test_dropout_rate(part: Condition) -> None:
     with torch.no_grad():
         kept, null, mixed = module(rows), module.null(rows), module(rows, drop=True)
         assert same(module(rows, drop=False), kept)
-    dropped = torch.isclose(mixed.prefix, null.prefix, **CLOSE).flatten(1).all(1)
-    whole = torch.where(dropped[:, None, None], null.prefix, kept.prefix)
-    assert torch.allclose(mixed.prefix, whole, **CLOSE)
+    dropped = torch.isclose(told(mixed), told(null), **CLOSE).flatten(1).all(1)
+    whole = torch.where(dropped[:, None, None], told(null), told(kept))
+    assert torch.allclose(told(mixed), whole, **CLOSE)
     assert abs(dropped.float().mean() - rate) < 4 * (rate * (1 - rate) / count) ** 0.5  # 4 sigma
     never = replace(part, dropout=0.0).build(DIM)  # type: ignore[call-arg]
     never.load_state_dict(module.state_dict())

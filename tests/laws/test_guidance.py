@@ -33,4 +33,6 @@ def test_scale_1_is_unguided_throughout(schedule: Guidance) -> None:
 def test_scales_follow_what_is_known(schedule: Guidance) -> None:
     """`scales` asks `at` for every step with the sites known before it."""
     sizes = (1, 4, 9)
-    assert schedule.scales(sizes) == tuple(schedule.at(step, 3, done, 14) for step, done in enumerate((0, 1, 5)))
+    assert schedule.scales(sizes) == tuple(
+        schedule.at(step, 3, done, 14, sizes[step]) for step, done in enumerate((0, 1, 5))
+    )

@@ -13,17 +13,17 @@ from nextset.heads import Head, HeadModule
 from nextset.layout import Discrete, Unit
 from nextset.noise import Noise
 
-from .parts import UNITS, accepts, toys
+from .parts import CODEC, UNITS, accepts, toys
 from .toys import assert_drawn_from
 
 DIM, DRAWS = 4, 6000
-CASES = [(head, unit) for head in toys(Head) for unit in UNITS if accepts(head.build, DIM, unit)]
+CASES = [(head, unit) for head in toys(Head) for unit in UNITS if accepts(head.build, DIM, unit, CODEC)]
 over_units = pytest.mark.parametrize(("head", "unit"), CASES, ids=str)
 
 
 def built(head: Head, unit: Unit) -> HeadModule:
     """The head with weights that say something."""
-    module = head.build(DIM, unit).double()
+    module = head.build(DIM, unit, CODEC).double()
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.copy_(torch.randn_like(parameter) * 0.3)

@@ -13,7 +13,7 @@ from nextset.orders import Plan
 from nextset.slots import COLUMNS, NONE, PREFIX, Mask, SlotTable, visible
 from nextset.wirings import Call, Wiring
 
-from .parts import STEPS, UNITS, accepts, toys
+from .parts import CODEC, STEPS, UNITS, accepts, toys
 
 Row = tuple[int, ...]
 CASES = [
@@ -49,10 +49,10 @@ def test_takes_some_steps(wiring: Wiring) -> None:
 def test_every_rank_is_predicted_once(wiring: Wiring, sizes: tuple[int, ...], prefix: int) -> None:
     """By the whole sequence, and each by its own step."""
     whole = wiring.whole(sizes, prefix)
-    assert whole.predicts[whole.predictors()].tolist() == list(range(sum(sizes)))
+    assert whole.predicted.tolist() == list(range(sum(sizes)))
     start = 0
     for table, size in zip(steps(wiring, sizes, prefix), sizes, strict=True):
-        assert table.predicts[table.predictors()].tolist() == list(range(start, start + size))
+        assert table.predicted.tolist() == list(range(start, start + size))
         start += size
 
 
@@ -87,7 +87,7 @@ def test_causality(wiring: Wiring, sizes: tuple[int, ...], prefix: int) -> None:
 def test_slots_are_well_formed(wiring: Wiring, sizes: tuple[int, ...], prefix: int) -> None:
     """Every condition slot is there, ranks exist, nobody's softmax is empty, and what is kept comes first in a step."""
     table = wiring.whole(sizes, prefix)
-    assert (table.holds == PREFIX).sum() == prefix
+    assert (table.holds == PREFIX).sum() == prefix * (len(sizes) if wiring.afresh else 1)
     assert max(table.holds.max(), table.at.max(), table.predicts.max()) < sum(sizes)
     assert min(table.at.min(), table.predicts.min()) >= NONE
     assert visible(table, table).any(1).all()
@@ -106,19 +106,23 @@ def test_fill_reads_only_what_is_held(wiring: Wiring, sizes: tuple[int, ...], pr
     """A step's slots have the contents that they have in the whole sequence, whatever lies at sites not held."""
     sites, batch, dim = sum(sizes), 2, 8
     for unit in UNITS[:2]:
-        if not accepts(wiring.build, dim, unit, line(sites)):
+        if not accepts(wiring.build, dim, unit, line(sites), CODEC):
             continue
-        module = wiring.build(dim, unit, line(sites))
+        module = wiring.build(dim, unit, line(sites), CODEC)
         plan = Plan(torch.stack([torch.randperm(sites) for _ in range(batch)]), sizes)
         shape = (batch, sites) if unit.codes == 1 else (batch, sites, unit.codes)  # type: ignore[union-attr]
         tokens, start = torch.randint(unit.vocab, shape), torch.randn(batch, prefix, dim)  # type: ignore[union-attr]
+        parts = steps(wiring, sizes, prefix)
         whole = wiring.whole(sizes, prefix)
-        filled = module.fill(called(whole), start, tokens, plan)
+        if wiring.afresh:  # computed step by step
+            filled = torch.cat([module.fill(called(table), start, tokens, plan) for table in parts], dim=1)
+        else:
+            filled = module.fill(called(whole), start, tokens, plan)
         assert filled.shape == (batch, len(whole), dim)
         places: dict[Row, list[int]] = {}
         for place, row in enumerate(rows(whole)):
             places.setdefault(row, []).append(place)
-        for table in steps(wiring, sizes, prefix):
+        for table in parts:
             by_rank = torch.zeros_like(tokens)
             held = table.holds[table.holds >= 0]
             by_rank[:, held] = plan.to_ranks(tokens)[:, held]
@@ -128,4 +132,4 @@ def test_fill_reads_only_what_is_held(wiring: Wiring, sizes: tuple[int, ...], pr
 
 @pytest.mark.parametrize("wiring", toys(Wiring), ids=str)
 def test_embeds_some_tokens(wiring: Wiring) -> None:
-    assert any(accepts(wiring.build, 8, unit, grid(2, 2)) for unit in UNITS)
+    assert any(accepts(wiring.build, 8, unit, grid(2, 2), CODEC) for unit in UNITS)

@@ -4,20 +4,22 @@ of parts that no system has."""
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+import pytest
 import torch
 from torch import Tensor
 
 from nextset import Model, System, catalogue
 from nextset.backbones import Backbone
 from nextset.conditions import Condition, Text, Unconditional
-from nextset.decode import Constant, Guidance, decode
+from nextset.decode import Constant, Guidance, Pick, decode
 from nextset.decode.loop import Clamp
-from nextset.heads import Head
-from nextset.layout import Discrete, Tokens
+from nextset.heads import Ask, Head
+from nextset.layout import Continuous, Discrete, Tokens, blank
 from nextset.mixers import Mixer
+from nextset.noise import Noise
 from nextset.objectives import NextSet, Objective
 from nextset.orders import Order, Plan
 from nextset.spec import Spec
@@ -68,9 +70,17 @@ def tiny(name: str) -> System:
     return replace(system, guidance=system.guidance if guidable(system) else Constant(1.0))
 
 
+# how to make a tokenizer's alphabet and layout small enough to enumerate, where it is not a grid of single ids
+SHRUNK: dict[type[Tokenizer], Callable[[System], System]] = {}
+
+
 def toy(name: str) -> System:
-    """The tiny system on 2 x 2 sites of 3 tokens: 81 images, few enough to enumerate."""
-    return replace(tiny(name), tokenizer=Pixel(LEVELS), size=(SIDE, SIDE))
+    """The tiny system on so few sites of so few tokens that all pictures can be listed: 2 x 2 of 3 unless it needs others."""
+    system = tiny(name)
+    if isinstance(system.tokenizer.unit, Continuous):
+        pytest.skip("only finite alphabets can be listed")
+    shrink = SHRUNK.get(type(system.tokenizer))
+    return shrink(system) if shrink else replace(system, tokenizer=Pixel(LEVELS), size=(SIDE, SIDE))
 
 
 def guidable(system: System) -> bool:
@@ -99,9 +109,20 @@ def lively(system: System, double: bool = False) -> Model:
     return model.double() if double else model
 
 
-def all_images() -> Tensor:
-    """The 81 images of a toy as ids (81, 4)."""
-    return torch.tensor(list(itertools.product(range(LEVELS), repeat=SIDE * SIDE)))
+def all_tokens(system: System) -> Tensor:
+    """The tokens of all pictures of a toy (M, N) or (M, N, Q)."""
+    unit, sites = system.tokenizer.unit, system.layout.sites
+    assert isinstance(unit, Discrete)
+    rows = torch.tensor(list(itertools.product(range(unit.vocab), repeat=sites * unit.codes)))
+    assert len(rows) < 2000, "a toy is small enough to enumerate"
+    return rows if unit.codes == 1 else rows.unflatten(1, (sites, unit.codes))
+
+
+def place(system: System, tokens: Tensor) -> Tensor:
+    """The rows of `all_tokens` that tokens (B, N, ...) are, (B,)."""
+    unit, flat = system.tokenizer.unit, tokens.flatten(1)
+    assert isinstance(unit, Discrete)
+    return (flat * unit.vocab ** torch.arange(flat.shape[1] - 1, -1, -1)).sum(1)
 
 
 def random_tokens(model: Model, batch: int, seed: int = 0) -> Tensor:
@@ -124,34 +145,24 @@ def conditions(model: Model, batch: int) -> Tensor:
     return model.network.condition.prepare(asked(model.system.condition, batch), batch, torch.device("cpu"))
 
 
-class Recorder:
-    """A picker that notes the logits it is given."""
-
-    temperature = 1.0
-
-    def __init__(self) -> None:
-        self.seen: list[Tensor] = []
-
-    def __call__(self, logits: Tensor, uniform: Tensor) -> Tensor:
-        self.seen.append(logits)
-        return logits.argmax(-1)
+Halves = tuple[Tensor, Tensor | None]  # hidden vectors (B, N, W) by rank, and unguided ones
 
 
-def teacher_forced(model: Model, tokens: Tensor, condition: Tensor, guidance: Guidance, plan: Plan) -> Tensor:
-    """Guided logits u + s (c - u), (B, N, V), of all sites in one pass, by rank."""
+def teacher_forced(model: Model, tokens: Tensor, condition: Tensor, plan: Plan, guided: bool) -> Halves:
+    """What the head is given for all sites, in one pass; the second half where `guided`."""
     network, part = model.network, model.network.condition
-    asked = network.head.logits(network.hidden(tokens, part(condition), plan))
-    scales = torch.tensor(guidance.scales(plan.sizes), dtype=asked.dtype)
-    if scales.eq(1).all():
-        return asked
-    unasked = network.head.logits(network.hidden(tokens, part.null(condition), plan))
-    by_rank = scales.repeat_interleave(torch.tensor(plan.sizes)).reshape(1, -1, *[1] * (asked.ndim - 2))
-    return torch.where(by_rank == 1, asked, unasked + by_rank * (asked - unasked))
+    asked = network.hidden(tokens, part(condition), plan)
+    return asked, network.hidden(tokens, part.null(condition), plan) if guided else None
+
+
+def drawn_plan(model: Model, seed: int, batch: int) -> Plan:
+    """The plan that a batch is drawn in."""
+    return model.system.order.plan(model.system.layout, Noise(seed, range(batch)))
 
 
 def each_order(model: Model, seed: int, batch: int) -> Iterator[tuple[Plan, int]]:
     """The orders that a batch is drawn in, one plan (N,) each, and how many of the samples have it."""
-    plan = model.network.plan(seed, batch, torch.device("cpu"))
+    plan = drawn_plan(model, seed, batch)
     if plan.perm.ndim == 1:
         yield plan, batch
     else:
@@ -159,18 +170,25 @@ def each_order(model: Model, seed: int, batch: int) -> Iterator[tuple[Plan, int]
             yield Plan(perm, plan.sizes), int(count)
 
 
-def incremental(model: Model, tokens: Tensor, condition: Tensor, guidance: Guidance, plan: Plan) -> Tensor:
-    """The same logits as the engine sees them, step by step through the cache, when every token is given."""
-    network, layout, recorder = model.network, model.system.layout, Recorder()
+def incremental(model: Model, tokens: Tensor, condition: Tensor, guidance: Guidance, plan: Plan) -> list[Halves]:
+    """What the head is given in each step of the engine, through the cache, when every token is given."""
+    network, layout, unit = model.network, model.system.layout, model.system.tokenizer.unit
+    seen: list[Halves] = []
+
+    def answer(ask: Ask, scale: float, drawn: Tensor, pick: object) -> Tensor:
+        seen.append(ask())
+        return torch.zeros_like(tokens[:, : drawn.shape[1]])
+
     given = Clamp(torch.ones(len(tokens), layout.sites, dtype=torch.bool), tokens)
-    with torch.inference_mode():
+    start, drawn = blank(unit, layout, len(tokens), tokens.device), torch.zeros(len(tokens), layout.sites)
+    with torch.inference_mode(), pytest.MonkeyPatch.context() as patched:
+        patched.setattr(network.head, "answer", answer)
         guided = any(scale != 1 for scale in guidance.scales(plan.sizes))
         both = network.condition(condition), network.condition.null(condition) if guided else None
-    start, drawn = Tokens(torch.zeros_like(tokens), layout), torch.zeros(len(tokens), layout.sites)
-    for _ in decode(network, plan, start, both, guidance, recorder, drawn, given):
-        pass
+        for _ in decode(network, plan, start, both, guidance, Pick(), drawn, given):
+            pass
     assert torch.equal(start.data, tokens)
-    return torch.cat(recorder.seen, dim=1)
+    return seen
 
 
 def assert_drawn_from(counts: Tensor, expected: Tensor) -> None:

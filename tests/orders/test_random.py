@@ -34,7 +34,7 @@ def test_steps_take_all_sites_and_at_least_one_each(sites: int, steps: int) -> N
 
 
 def test_training_goes_one_site_a_step() -> None:
-    assert Random(3).trained.sizes(grid(2, 2)) == (1, 1, 1, 1)
+    assert Random(3).trained().sizes(grid(2, 2)) == (1, 1, 1, 1)
 
 
 def test_too_many_steps_are_refused() -> None:

@@ -32,11 +32,11 @@ def test_sets_are_refused() -> None:
 
 def test_latents_are_refused() -> None:
     with pytest.raises(UsageError, match="Shift embeds ids"):
-        Shift().build(8, Continuous(4), grid(2, 2))
+        Shift().build(8, Continuous(4), grid(2, 2), None)
 
 
 def test_tokens_of_several_codes_are_the_sum_of_a_table_each() -> None:
-    module = Shift().build(8, Discrete(3, codes=2), line(3))
+    module = Shift().build(8, Discrete(3, codes=2), line(3), None)
     tokens = torch.tensor([[[0, 2], [1, 1], [2, 0]]])
     plan, call = Plan(torch.tensor([2, 0, 1]), (1, 1, 1)), Script(Shift(), (1, 1, 1), 1, torch.device("cpu")).whole
     start = torch.zeros(1, 1, 8)
@@ -48,5 +48,5 @@ def test_tokens_of_several_codes_are_the_sum_of_a_table_each() -> None:
 
 
 def test_initial_scale() -> None:
-    weight = Shift(std=0.5).build(64, Discrete(100), line(3)).embed.weight
+    weight = Shift(std=0.5).build(64, Discrete(100), line(3), None).embed.weight
     assert abs(weight.std() - 0.5) < 0.02

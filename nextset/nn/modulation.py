@@ -1,0 +1,126 @@
+"""AdaLN: a condition vector that shifts, scales and gates the branches of a block (DiT, Peebles and Xie 2022, arXiv 2212.09748).
+
+    x + gate * branch(norm(x) * (1 + scale) + shift)
+
+The vector is (B, D) for all slots, or (B, L, D) where slots differ. Legend: B batch, L slots, D width, R branches of a block.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import UsageError
+from ..spec import Spec
+
+Triple = tuple[Tensor, Tensor, Tensor]  # shift, scale, gate, each (B, 1 or L, D)
+
+
+def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """x (B, L, D) shifted and scaled."""
+    return torch.addcmul(shift, x, 1 + scale)
+
+
+class ModulationModule(nn.Module, ABC):
+    """Gives every block its shifts, scales and gates."""
+
+    @abstractmethod
+    def forward(self, vector: Tensor) -> list[tuple[Triple, ...]]:
+        """For each block, for each of its branches, (shift, scale, gate), of the vector (B, D) or (B, L, D)."""
+
+
+class EachModule(ModulationModule):
+    """One map a block."""
+
+    def __init__(self, spec: Each, dim: int, depth: int, branches: int) -> None:
+        super().__init__()
+        self.branches = branches
+        self.maps = nn.ModuleList(nn.Linear(dim, 3 * branches * dim) for _ in range(depth))
+        for layer in self.maps:
+            assert isinstance(layer, nn.Linear)
+            nn.init.normal_(layer.weight, std=spec.std)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, vector: Tensor) -> list[tuple[Triple, ...]]:
+        """A product a block."""
+        active = F.silu(vector)
+        return [_triples(layer(active), self.branches) for layer in self.maps]
+
+
+class GroupedModule(ModulationModule):
+    """One map for `groups` blocks in turn, and a table a block."""
+
+    def __init__(self, spec: Grouped, dim: int, depth: int, branches: int) -> None:
+        super().__init__()
+        self.branches, self.groups, self.depth = branches, spec.groups, depth
+        self.map = nn.Linear(dim, spec.groups * 3 * branches * dim)
+        self.tables = nn.Parameter(torch.randn(depth, 3 * branches * dim) / dim**0.5)
+        nn.init.normal_(self.map.weight, std=spec.std)
+        nn.init.zeros_(self.map.bias)
+
+    def forward(self, vector: Tensor) -> list[tuple[Triple, ...]]:
+        """One product for all blocks."""
+        chunks = self.map(F.silu(vector)).chunk(self.groups, dim=-1)
+        return [_triples(chunks[i % self.groups] + self.tables[i], self.branches) for i in range(self.depth)]
+
+
+def _triples(flat: Tensor, branches: int) -> tuple[Triple, ...]:
+    """(B, [L,] 3 R D), branch by branch (shift, scale, gate), as triples that broadcast over slots."""
+    flat = flat[:, None] if flat.ndim == 2 else flat
+    parts = flat.chunk(3 * branches, dim=-1)
+    return tuple((parts[i], parts[i + 1], parts[i + 2]) for i in range(0, 3 * branches, 3))
+
+
+@dataclass(frozen=True)
+class Modulation(Spec, ABC):
+    """Describes how a vector modulates blocks."""
+
+    @abstractmethod
+    def build(self, dim: int, depth: int, branches: int) -> ModulationModule:
+        """The module for `depth` blocks of `branches` branches each."""
+
+
+@dataclass(frozen=True)
+class Each(Modulation):
+    """A map of its own for every block. `std` of its initial matrix; 0: every gate starts closed (AdaLN-zero)."""
+
+    std: float = 0.0
+
+    def build(self, dim: int, depth: int, branches: int) -> EachModule:
+        """The maps."""
+        return EachModule(self, dim, depth, branches)
+
+
+@dataclass(frozen=True)
+class Grouped(Modulation):
+    """Block i takes part i mod `groups` of one map and adds a table of its own; 1: one map for all (PixArt's AdaLN-single)."""
+
+    groups: int = 1
+    std: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.groups < 1:
+            raise UsageError(f"{self}: groups must be at least 1")
+
+    def build(self, dim: int, depth: int, branches: int) -> GroupedModule:
+        """The map and the tables."""
+        return GroupedModule(self, dim, depth, branches)
+
+
+class ModulatedNorm(nn.Module):
+    """norm(x) * (1 + scale) + shift by a map of its own: the layer before the head. `std` of the initial matrix."""
+
+    def __init__(self, norm: nn.Module, dim: int, std: float = 0.0) -> None:
+        super().__init__()
+        self.norm, self.map = norm, nn.Linear(dim, 2 * dim)
+        nn.init.normal_(self.map.weight, std=std)
+        nn.init.zeros_(self.map.bias)
+
+    def forward(self, x: Tensor, vector: Tensor) -> Tensor:
+        """(B, L, D) under a vector (B, D) or (B, L, D)."""
+        shift, scale = self.map(F.silu(vector if vector.ndim == 3 else vector[:, None])).chunk(2, dim=-1)
+        return modulate(self.norm(x), shift, scale)
