@@ -37,7 +37,9 @@ def claims(steps: int = 250) -> Iterator[Claim]:
         set_up_generator(system, "digits", recipe).run(Path(folder) / "run", sample_every=0, eval_every=0)
         model = nextset.load(Path(folder) / "run")
     train = next(once(open_dataset("digits", "train"), 2000, SIZE, 1))
-    bits = bits_per_dim(model.log_prob, [(test.images, test.labels)], math.prod(SIZE)).mean
+    bits = bits_per_dim(
+        lambda x, y, first: model.log_prob(x, y, first=first), [(test.images, test.labels)], math.prod(SIZE)
+    ).mean
     alone = histogram_bits(quantise(train.images, LEVELS), quantise(test.images, LEVELS), LEVELS).mean
     yield Claim(
         f"after {steps} steps it describes unseen digits better than a histogram of each pixel does",

@@ -92,7 +92,7 @@ class Demo:
             Protocol(metrics, self.samples, 2, guidance=words(Constant(guidance)), sampling=words(model.system.pick)),
             open_dataset(DATA, "test"),
             sample=lambda labels, first: model.generate(labels, seed=2, first=first, guidance=guidance).cpu(),
-            log_prob=lambda images, labels: model.log_prob(images, labels).cpu(),
+            log_prob=lambda images, labels, first: model.log_prob(images, labels, first=first).cpu(),
             extractor=classifier(DATA),
             batch=250,
         )

@@ -121,8 +121,8 @@ class Checkpoint(Subject):
             pick=self.pick,
         )
 
-    def _log_prob(self, images: Tensor, labels: Tensor) -> Tensor:
-        return self.model.log_prob(images, labels if self.labelled else None, seed=self.drawing.seed)
+    def _log_prob(self, images: Tensor, labels: Tensor, first: int) -> Tensor:
+        return self.model.log_prob(images, labels if self.labelled else None, seed=self.drawing.seed, first=first)
 
 
 class Files(Subject):

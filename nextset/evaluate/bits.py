@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..errors import NextsetError, UsageError
 
-LogProb = Callable[[Tensor, Tensor], Tensor]
+LogProb = Callable[[Tensor, Tensor, int], Tensor]
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,9 @@ class Bits:
 
 
 def bits_per_dim(log_prob: LogProb, batches: Iterable[tuple[Tensor, Tensor]], dims: int) -> Bits:
-    """Bits per dimension of `log_prob(images, labels) -> (B,) nats` over batches of (images, labels); `dims` is C H W.
+    """Bits per dimension of `log_prob(images, labels, first) -> (B,) nats` over batches of (images, labels); `dims` is C H W.
 
+    `first` is the number of the batch's first image, so that what is drawn for an image (its order) does not depend on the batch.
     Raises NextsetError naming the first image whose log probability is not finite.
     """
     if dims < 1:
@@ -39,7 +40,7 @@ def bits_per_dim(log_prob: LogProb, batches: Iterable[tuple[Tensor, Tensor]], di
     found: list[Tensor] = []
     seen = 0
     for images, labels in batches:
-        nats = log_prob(images, labels).detach().double().cpu()
+        nats = log_prob(images, labels, seen).detach().double().cpu()
         if nats.shape != (len(images),):
             raise UsageError(
                 f"log_prob must return one number for each of {len(images)} images, got {tuple(nats.shape)}"

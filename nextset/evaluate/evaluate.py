@@ -41,7 +41,7 @@ def evaluate(
 
     `sample(condition, first) -> (B, C, H, W)` draws in [-1, 1]; condition is labels (B,) int64 or a list of B captions, as
     `protocol.condition` says, and the drawn pictures have the numbers first, first + 1, ...; or it is what `load_samples` opened.
-    `log_prob(images, labels) -> (B,)` nats is for "bits", `grader` (such as `grade_shapes`) for "grade", `extractor` for the
+    `log_prob(images, labels, first) -> (B,)` nats is for "bits", `grader` (such as `grade_shapes`) for "grade", `extractor` for the
     rest. `statistics` (`Moments.load`) stand for the data in the Frechet distance, as a published reference file does. Pictures
     of another size than `protocol.size` (default: that of the first one, or of the files) are cropped as `data.crop` does.
     The result's protocol has the fields filled in that follow from data and extractor; figures do not depend on `batch`.

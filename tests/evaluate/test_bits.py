@@ -20,7 +20,7 @@ def digits(split: str) -> Tensor:
 
 def test_the_uniform_distribution_takes_log2_of_the_levels() -> None:
     batches = [(torch.zeros(n, 1, 2, 3), torch.zeros(n, dtype=torch.int64)) for n in (4, 4, 1)]
-    found = bits_per_dim(lambda x, y: torch.full((len(x),), -6 * math.log(17)), batches, dims=6)
+    found = bits_per_dim(lambda x, y, first: torch.full((len(x),), -6 * math.log(17)), batches, dims=6)
     assert found.mean == pytest.approx(uniform_bits(17), rel=1e-6)  # log_prob is float32
     assert found.count == 9
     assert found.error < 1e-7
@@ -29,7 +29,7 @@ def test_the_uniform_distribution_takes_log2_of_the_levels() -> None:
 def test_mean_and_error_are_those_of_the_images() -> None:
     nats = torch.tensor([1.0, 2.0, 4.0, 5.0])
     batches = [(nats[i : i + 2], nats[i : i + 2]) for i in (0, 2)]
-    found = bits_per_dim(lambda x, y: -y * math.log(2), batches, dims=1)
+    found = bits_per_dim(lambda x, y, first: -y * math.log(2), batches, dims=1)
     assert found.mean == pytest.approx(3.0, rel=1e-6)
     assert found.error == pytest.approx(math.sqrt((4 + 1 + 1 + 4) / 3) / 2, rel=1e-6)
 
@@ -38,11 +38,11 @@ def test_a_bad_probability_names_its_image() -> None:
     batches = [(torch.zeros(3), torch.zeros(3)), (torch.zeros(3), torch.zeros(3))]
     answers = iter([torch.zeros(3), torch.tensor([0.0, -torch.inf, 0.0])])
     with pytest.raises(NextsetError, match="image 4 .* -inf"):
-        bits_per_dim(lambda x, y: next(answers), batches, dims=1)
+        bits_per_dim(lambda x, y, first: next(answers), batches, dims=1)
     with pytest.raises(UsageError, match="one number for each"):
-        bits_per_dim(lambda x, y: torch.zeros(()), batches, dims=1)
+        bits_per_dim(lambda x, y, first: torch.zeros(()), batches, dims=1)
     with pytest.raises(UsageError, match="at least one"):
-        bits_per_dim(lambda x, y: y, [], dims=1)
+        bits_per_dim(lambda x, y, first: y, [], dims=1)
 
 
 def test_the_histogram_by_hand() -> None:

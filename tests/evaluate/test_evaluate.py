@@ -173,7 +173,7 @@ def test_bits_of_a_uniform_model() -> None:
     result = evaluate(
         Protocol(metrics=("bits",), samples=0),
         Digits("test"),
-        log_prob=lambda x, y: torch.full((len(x),), -64 * math.log(17), dtype=torch.float64),
+        log_prob=lambda x, y, first: torch.full((len(x),), -64 * math.log(17), dtype=torch.float64),
     )
     assert result.figures["bits"].value == pytest.approx(math.log2(17), abs=1e-12)
     assert result.protocol.extractor == ""
