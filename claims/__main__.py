@@ -1,4 +1,4 @@
-"""`python -m claims [NAME ...] [--json] [--list]`: tries claims and prints one line each; exit code 1 if one fails."""
+"""`python -m claims [NAME ...] [--json] [--list]`: tries claims and prints one table of them; exit code 1 if one fails."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from nextset.errors import UsageError
 
 from . import Verdict, names, tried
 
+HEAD = "| system | claim | figure | must be | verdict | seconds |\n| --- | --- | --- | --- | --- | --- |"
 
-def line(verdict: Verdict) -> str:
-    """One claim in a line."""
+
+def row(verdict: Verdict) -> str:
+    """One claim as a row of the table; what is known not to hold tells why."""
     claim = verdict.claim
-    fate = "holds" if claim.holds else "FAILS" if verdict.error else "does not hold here"
-    said = f"{verdict.name:<10} {fate:<19}{claim.says}: {claim.figure} (must be {claim.must}; {verdict.seconds:.0f} s)"
-    return said + ("" if claim.holds or not claim.note else f"; {claim.note}")
+    fate = "holds" if claim.holds else "**fails**" if verdict.error else f"does not hold here: {claim.note}"
+    cells = (verdict.name.replace("_", "-"), claim.says, claim.figure, claim.must, fate, f"{verdict.seconds:.0f}")
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -31,11 +33,11 @@ def main(words: Sequence[str] | None = None) -> int:
     if asked.list:
         print("\n".join(names()))
         return 0
-    verdicts = []
+    verdicts, out = [], sys.stderr if asked.json else sys.stdout
     try:
-        for verdict in tried(tuple(asked.names)):
+        for verdict in tried(tuple(name.replace("-", "_") for name in asked.names)):
+            print(row(verdict) if verdicts else f"{HEAD}\n{row(verdict)}", file=out, flush=True)
             verdicts.append(verdict)
-            print(line(verdict), file=sys.stderr if asked.json else sys.stdout, flush=True)
     except UsageError as error:
         print(f"claims: {error}", file=sys.stderr)
         return 2
