@@ -33,7 +33,8 @@ def main(words: Sequence[str] | None = None) -> int:
     if asked.list:
         print("\n".join(names()))
         return 0
-    verdicts, out = [], sys.stderr if asked.json else sys.stdout
+    out = sys.stderr if asked.json else sys.stdout
+    verdicts: list[Verdict] = []
     try:
         for verdict in tried(tuple(name.replace("-", "_") for name in asked.names)):
             print(row(verdict) if verdicts else f"{HEAD}\n{row(verdict)}", file=out, flush=True)

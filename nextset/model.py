@@ -163,6 +163,48 @@ class Model(nn.Module):
         drawn = _last(self._run(prepared, noise, guidance, pick, clamp))
         return torch.where(region[:, None], drawn, images.to(drawn))
 
+    def outpaint(
+        self,
+        images: Tensor,
+        margins: tuple[int, int, int, int],
+        condition: Any = None,
+        *,
+        seed: int = 0,
+        first: int = 0,
+        guidance: float | Guidance | None = None,
+        pick: Pick | None = None,
+    ) -> Tensor:
+        """`images` (B, C, H, W) continued by `margins` (top, bottom, left, right) pixels, (B, C, H', W'); they are kept exactly.
+
+        The enlarged picture is drawn by the same weights; see `under` for which systems allow that.
+        """
+        images = self._checked(images)
+        top, bottom, left, right = margins
+        if min(margins) < 0 or not any(margins):
+            raise UsageError(f"margins must be pixels to add, (top, bottom, left, right), not all 0, got {margins}")
+        height, width = self.system.size
+        larger = self.under(dataclasses.replace(self.system, size=(height + top + bottom, width + left + right)))
+        around = (left, right, top, bottom)
+        mask = nn.functional.pad(torch.zeros(height, width, dtype=torch.bool), around, value=True)
+        canvas = nn.functional.pad(images, around)
+        return larger.edit(canvas, mask, condition, seed=seed, first=first, guidance=guidance, pick=pick)
+
+    def under(self, system: System) -> Model:
+        """These weights (shared, not copied) as a model of another system: another size, order or number of steps, other sides.
+
+        Raises UsageError where the weights do not fit it, as tables of positions do not fit another number of sites.
+        """
+        with torch.device("meta"):
+            model = Model(system)
+        try:
+            weights.load_exactly(model, self.state_dict(), "the model")
+        except UsageError as error:
+            raise UsageError(
+                f"the weights do not fit another system ({self.system.changes(system)}): {error}; "
+                "learned positions belong to one size"
+            ) from error
+        return model.train(self.training)
+
     def _run(
         self, prepared: Tensor, noise: Noise, guidance: float | Guidance | None, pick: Pick | None, clamp: Clamp | None
     ) -> Iterator[Partial]:

@@ -8,10 +8,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nextset import Model, Pick, Tokens, UsageError
+from nextset import Model, Pick, Tokens, UsageError, catalogue
+from nextset.backbones import Transformer
 from nextset.conditions import Unconditional
 from nextset.decode import Constant
 from nextset.layout import grid
+from nextset.mixers import BiasedAttention
+from nextset.orders import Random
 from nextset.tokenizers.vq import VQ
 from tests.laws.own import Growing, Queries
 from tests.laws.toys import BASE, lively, random_images, random_tokens
@@ -174,3 +177,37 @@ def test_first_moves_an_edit_along_the_streams(model: Model) -> None:
 def test_masks_that_do_not_fit(model: Model, mask: torch.Tensor) -> None:
     with pytest.raises(UsageError, match="mask"):
         model.edit(random_images(model, 2), mask, 0)
+
+
+def test_the_same_weights_under_another_system(model: Model) -> None:
+    """Shared, not copied; in an order and a size of their own choice they still draw."""
+    free = lively(catalogue.spec("randar/tiny"))
+    fewer = free.under(replace(free.system, order=Random(4)))
+    assert len(list(fewer.stream([1], seed=2))) == 4
+    larger = free.under(replace(free.system, size=(6, 4)))
+    assert larger.generate([1, 2], seed=2).shape == (2, 1, 6, 4)
+    own, shared = free.network.wiring.embed.weight, larger.network.wiring.embed.weight
+    assert own.data_ptr() == shared.data_ptr()
+    with pytest.raises(UsageError, match=r"backbone.*do not fit|do not fit.*backbone"):
+        model.under(replace(BASE, backbone=replace(BASE.backbone, dim=32)))
+
+
+def test_weights_with_a_table_of_positions_have_one_size() -> None:
+    tied = lively(replace(BASE, backbone=Transformer(16, 1, BiasedAttention(2), learned=True)))
+    with pytest.raises(UsageError, match="learned positions belong to one size"):
+        tied.under(replace(tied.system, size=(6, 4)))
+
+
+def test_outpainting_keeps_the_picture() -> None:
+    """In the place that the margins give it; any-order systems know it from the start."""
+    model = lively(catalogue.spec("randar/tiny"))
+    images = model.generate([1, 2], seed=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        drawn = model.outpaint(images, (1, 2, 0, 3), [1, 2], seed=4)
+    assert drawn.shape == (2, 1, SIDE + 3, SIDE + 3)
+    assert torch.equal(drawn[:, :, 1 : 1 + SIDE, :SIDE], images)
+    assert not torch.equal(drawn, model.outpaint(images, (1, 2, 0, 3), [1, 2], seed=5))
+    for wrong in ((0, 0, 0, 0), (-1, 2, 0, 0)):
+        with pytest.raises(UsageError, match="margins"):
+            model.outpaint(images, wrong, [1, 2])

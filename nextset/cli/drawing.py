@@ -38,6 +38,10 @@ class Drawing:
     """Draw from the k most likely tokens only; 0: all."""
     top_p: float | None = None
     """Draw from the likeliest tokens of this probability together only; 1: all."""
+    steps: int | None = None
+    """Steps to draw in, where the order can be drawn in fewer or more."""
+    size: tuple[int, int] | None = None
+    """Height and width of the pictures, where the weights allow others than they were trained on."""
     device: str = "auto"
     """auto (the first CUDA device, else the CPU), cpu, cuda, cuda:1, mps."""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -70,6 +74,17 @@ class Drawing:
     def pick_of(self, system: System) -> Pick:
         """What is given, else the system's own."""
         return dataclasses.replace(system.pick, **self.picks)
+
+    def changed(self, model: Model) -> Model:
+        """The model with the size and the steps that are given. Raises UsageError where its weights or its order allow no others."""
+        system = model.system
+        if self.steps is not None:
+            if not any(f.name == "steps" for f in dataclasses.fields(system.order)):
+                raise UsageError(f"steps: the order {system.order} of this model has no steps to choose")
+            system = dataclasses.replace(system, order=dataclasses.replace(system.order, steps=self.steps))  # type: ignore[call-arg]
+        if self.size is not None:
+            system = dataclasses.replace(system, size=self.size)
+        return model if system == model.system else model.under(system)
 
     def place(self, model: Model, share: Share = ALONE) -> Model:
         """The model in its dtype on its device; of several processes on one machine each takes the next CUDA device."""

@@ -101,7 +101,7 @@ class Evaluate:
         path = Path(source)
         if path.is_file() or (path.is_dir() and not (path / CONFIG).is_file()):
             return Files(load_samples(path), self.drawing)
-        return Checkpoint(source, Model.from_pretrained(source), self.drawing)
+        return Checkpoint(source, self.drawing.changed(Model.from_pretrained(source)), self.drawing)
 
     @property
     def _looks(self) -> str | None:

@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -22,7 +22,7 @@ from ..errors import UsageError
 from ..evaluate.samples import save_folder, save_grid
 from ..model import Model
 from ..sampling import Drawn, Folder, Grid, Job, Npz, Output, Share, draw, frames, identity, output, save_gif
-from ..sampling.given import read_given
+from ..sampling.given import read_given, read_picture
 from ..sampling.output import check_writable
 from ..system import System
 from . import command
@@ -80,7 +80,7 @@ class Sample:
         """Draws what is missing and says what was written."""
         self.check()
         share, out = Share.from_environment(), output(self.out)
-        model = Model.from_pretrained(source)
+        model = self.drawing.changed(Model.from_pretrained(source))
         job = self.job(model)
         out.begin(job)
         self.drawing.place(model, share)
@@ -120,12 +120,14 @@ class Sample:
 
 @dataclass(frozen=True)
 class Edit:
-    """Redraw the masked part of a picture, several times."""
+    """Redraw the masked part of a picture, or continue it beyond its borders, several times."""
 
-    mask: Path
-    """Picture of the image's size: white is redrawn, black is kept."""
     out: Path
     """X.png (one grid: the original, what is kept of it, the drawn ones), or a folder of the drawn ones."""
+    mask: Path | None = None
+    """Picture of the image's size: white is redrawn, black is kept."""
+    grow: tuple[int, int, int, int] | None = None
+    """In place of a mask: pixels to add at the top, bottom, left and right."""
     label: OneClass = None
     count: int = 4
     """How often to draw."""
@@ -150,6 +152,10 @@ class Edit:
         self.drawing.check()
         if not 1 <= self.count <= 1000:
             raise UsageError(f"count must be in 1..1000, got {self.count}")
+        if (self.mask is None) == (self.grow is None):
+            raise UsageError("give --mask, what is to be redrawn, or --grow, by how much to continue the picture")
+        if self.grow is not None and (min(self.grow) < 0 or not any(self.grow)):
+            raise UsageError(f"grow must be pixels to add at the top, bottom, left and right, got {self.grow}")
         out = output(self.out)
         if isinstance(out, Npz):
             raise UsageError(f"out: {self.out} must be a .png or a folder")
@@ -161,12 +167,16 @@ class Edit:
         """Draws and writes."""
         self.check()
         for name, file in (("image", path), ("mask", self.mask)):
-            if not file.is_file():
+            if file is not None and not file.is_file():
                 raise UsageError(f"{name}: there is no file {file}")
-        model = Model.from_pretrained(source)
+        model = self.drawing.changed(Model.from_pretrained(source))
         system = model.system
         self._check_class(system)
-        image, mask = read_given(path, self.mask, system.size, system.tokenizer.channels, self.resize)
+        if self.grow:
+            model, image, mask = grown(model, path, self.grow, self.resize)
+        else:
+            assert self.mask is not None, "checked before"
+            image, mask = read_given(path, self.mask, system.size, system.tokenizer.channels, self.resize)
         self.drawing.place(model)
         start = time.perf_counter()
         drawn = torch.cat([self._draw(model, image, mask, first) for first in range(0, self.count, self.drawing.batch)])
@@ -203,6 +213,19 @@ class Edit:
             guidance=self.drawing.guidance_of(model.system),
             pick=self.drawing.pick_of(model.system),
         ).cpu()
+
+
+def grown(model: Model, path: Path, margins: tuple[int, int, int, int], resize: bool) -> tuple[Model, Tensor, Tensor]:
+    """The model at a larger size, the picture on that canvas (black outside), and the mask of what is new."""
+    top, bottom, left, right = margins
+    height, width = model.system.size
+    image = read_picture(path, model.system.size, model.system.tokenizer.channels, resize)
+    larger = model.under(replace(model.system, size=(height + top + bottom, width + left + right)))
+    mask = torch.ones(larger.system.size, dtype=torch.bool)
+    mask[top : top + height, left : left + width] = False
+    canvas = torch.full((len(image), *larger.system.size), -1.0)
+    canvas[:, ~mask] = image.flatten(1)
+    return larger, canvas, mask
 
 
 def chosen(words: tuple[str, ...], system: System | None) -> tuple[int, ...]:

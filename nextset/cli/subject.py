@@ -131,7 +131,13 @@ class Files(Subject):
     def __init__(self, samples: Samples, drawing: Drawing) -> None:
         self.samples, self.sampler, self.labelled = samples, samples, samples.labels is not None
         self.job: Job | None = recorded(samples.path)
-        given = {"guidance": drawing.guidance, "schedule": drawing.schedule, **drawing.picks}
+        given = {
+            "guidance": drawing.guidance,
+            "schedule": drawing.schedule,
+            "steps": drawing.steps,
+            "size": drawing.size,
+        }
+        given |= drawing.picks
         for name in (name for name, value in given.items() if value is not None):
             raise UsageError(f"{name} is for drawing, and {samples.path} is drawn already; leave it out")
         if self.job and self.job.count != len(samples):

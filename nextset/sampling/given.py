@@ -22,14 +22,25 @@ def read_given(image: Path, mask: Path, size: tuple[int, int], channels: int, re
     picture, marks = _pixels(image, "image"), _pixels(mask, "mask")
     if marks.shape[:2] != picture.shape[:2]:
         raise UsageError(f"mask {mask} is {_size(marks)}, the image {image} {_size(picture)}; they must have one size")
-    if picture.shape[:2] != size and not resize:
-        raise UsageError(
-            f"image {image} is {_size(picture)}, the model draws {size[1]}x{size[0]}; --resize cuts and scales it to that"
-        )
+    _check_size(image, picture, size, resize)
     region = to_image(Item(marks), size, 1)[0] > 0
     if not region.any():
         raise UsageError(f"mask {mask} marks nothing; paint white what is to be redrawn")
     return to_image(Item(picture), size, channels), region
+
+
+def read_picture(image: Path, size: tuple[int, int], channels: int, resize: bool) -> Tensor:
+    """The picture alone, in the same way."""
+    picture = _pixels(image, "image")
+    _check_size(image, picture, size, resize)
+    return to_image(Item(picture), size, channels)
+
+
+def _check_size(image: Path, picture: np.ndarray, size: tuple[int, int], resize: bool) -> None:
+    if picture.shape[:2] != size and not resize:
+        raise UsageError(
+            f"image {image} is {_size(picture)}, the model draws {size[1]}x{size[0]}; --resize cuts and scales it to that"
+        )
 
 
 def _pixels(path: Path, name: str) -> np.ndarray:

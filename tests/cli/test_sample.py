@@ -391,3 +391,39 @@ def test_every_option_says_what_it_does(command: str, capsys: Capture) -> None:
         told = re.sub(r"\(default: .*?\)|\(required\)", "", re.sub(r"\s+", " ", option))
         told = re.sub(r"^--\S+( [A-Z]+| \{.*?\}(\|[A-Z]+)?| \[.*?\.\.\.\]\]| \[STR \[STR \.\.\.\]\])?", "", told)
         assert re.search(r"[A-Za-z]{2,} ?\S", told), option
+
+
+@pytest.fixture(scope="session")
+def any_order(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A model that goes in any order, and at any size."""
+    return str(lively(tiny("randar")).save_pretrained(tmp_path_factory.mktemp("checkpoints") / "any"))
+
+
+def test_steps_and_size_are_options(any_order: str, saved: str, tmp_path: Path, capsys: Capture) -> None:
+    """They are part of the job; a model that has no choice says so."""
+    words = ["sample", any_order, "--count", "2", "--size", "6", "8"]
+    assert main([*words, "--steps", "3", "--out", str(tmp_path / "a.npz")]) == 0
+    assert main([*words, "--steps", "8", "--out", str(tmp_path / "b.npz")]) == 0
+    few, many = (load_samples(tmp_path / name).images(0, 2) for name in ("a.npz", "b.npz"))
+    assert few.shape == many.shape == (2, 1, 6, 8)
+    assert not torch.equal(few, many)
+    capsys.readouterr()
+    assert main(["sample", saved, "--steps", "3", "--out", str(tmp_path / "c.npz")]) == 2
+    assert "steps: the order Raster()" in capsys.readouterr().err
+
+
+def test_a_picture_is_continued(
+    any_order: str, tmp_path: Path, pictures: Callable[..., list[str]], capsys: Capture
+) -> None:
+    """By pixels at each side; a mask and margins exclude each other."""
+    image, *mask = pictures()
+    words = ["edit", any_order, image, "--class", "1", "--count", "3"]
+    assert main([*words, "--grow", "0", "2", "1", "0", "--out", str(tmp_path / "out")]) == 0
+    drawn = load_samples(tmp_path / "out").images(0, 3)
+    given = torch.from_numpy(np.array(Image.open(image))).float()[None, None] / 127.5 - 1
+    assert drawn.shape == (3, 1, 6, 5)
+    assert (drawn[:, :, :4, 1:] - given).abs().max() == 0
+    capsys.readouterr()
+    for wrong in ([*mask, "--grow", "0", "2", "1", "0"], [], ["--grow", "0", "0", "0", "0"]):
+        assert main([*words, *wrong, "--out", str(tmp_path / "none")]) == 2
+        assert "grow" in capsys.readouterr().err

@@ -43,11 +43,10 @@ class Watcher:
         found = re.search(r"::(test_\w+)\[(.*)\]$", report.nodeid)
         if not found or found[1] not in OF_TEST or (report.when != "call" and report.outcome == "passed"):
             return
-        name = max(
-            (n for n in catalogue.names() if re.search(rf"(^|-){re.escape(n)}$", found[2])), key=len, default=name
-        )
-        if name is None:
+        fitting = [n for n in catalogue.names() if re.search(rf"(^|-){re.escape(n)}$", found[2])]
+        if not fitting:
             return
+        name = max(fitting, key=len)  # of "transformer" and "dnd-transformer" the longer one
         law = OF_TEST[found[1]]
         self.outcomes.setdefault((name, law), set()).add(report.outcome)
         if report.outcome == "skipped" and isinstance(report.longrepr, tuple):
