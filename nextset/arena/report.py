@@ -84,6 +84,7 @@ def plot(entries: Sequence[Entry]) -> bytes:
             axes.annotate(entry.name, (x, y), textcoords="offset points", xytext=(5, 4), fontsize=8)
         axes.set(xscale="log", xlabel="seconds an image, in batches of 100", ylabel=label)
         axes.grid(alpha=0.3)
+        axes.margins(0.15)
     figure.axes[0].set_yscale("log")
     written = io.BytesIO()
     figure.savefig(written, format="png", dpi=110)
