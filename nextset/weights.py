@@ -1,4 +1,4 @@
-"""Weights on disk and on the hub: self-describing folders, and key maps to other layouts.
+"""Weights on disk and on the hub: self-describing folders.
 
 A folder holds `config.json` (what to build) and `model.safetensors`. Nothing is ever unpickled here.
 """
@@ -10,11 +10,9 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -141,45 +139,3 @@ def push(save: Callable[[Path], Path], repo: str, private: bool, token: str | No
 def _reason(error: Exception) -> str:
     """The first line of what a library says."""
     return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
-@dataclass(frozen=True)
-class KeyMap:
-    """Names of another layout for ours: `{ours: theirs}`, where `{}` stands for one number, in order of appearance.
-
-    Several of theirs under one of ours are joined along the first axis, in equal parts.
-    """
-
-    names: Mapping[str, str | tuple[str, ...]]
-
-    def to_ours(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Renames a state dict of the other layout. Keys that no rule names are kept under their own name, to be reported."""
-        left = dict(state)
-        ours: dict[str, Tensor] = {}
-        for mine, theirs in self.names.items():
-            parts = (theirs,) if isinstance(theirs, str) else theirs
-            for numbers in _numbers(parts[0], state):
-                keys = [part.format(*numbers) for part in parts]
-                if all(key in left for key in keys):
-                    pieces = [left.pop(key) for key in keys]
-                    ours[mine.format(*numbers)] = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
-        return ours | left
-
-    def to_theirs(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The way back. Raises UsageError for a key without a rule."""
-        theirs: dict[str, Tensor] = {}
-        left = dict(state)
-        for mine, names in self.names.items():
-            parts = (names,) if isinstance(names, str) else names
-            for numbers in _numbers(mine, state):
-                whole = left.pop(mine.format(*numbers))
-                pieces = (whole,) if len(parts) == 1 else whole.chunk(len(parts))
-                theirs |= {part.format(*numbers): piece for part, piece in zip(parts, pieces, strict=True)}
-        if left:
-            raise UsageError(f"no name in the other layout for {_few(left)}")
-        return theirs
-
-
-def _numbers(template: str, keys: Iterable[str]) -> list[tuple[str, ...]]:
-    pattern = re.compile(re.escape(template).replace(r"\{\}", r"(\d+)"))
-    return [match.groups() for match in map(pattern.fullmatch, keys) if match]

@@ -14,13 +14,12 @@ import pytest
 import torch
 from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
 from safetensors.torch import load_file
-from torch import Tensor
 
 import nextset
 from nextset import Model, NextsetError, UsageError
 from nextset.backbones import Llama
 from nextset.mixers import Attention
-from nextset.weights import CONFIG, WEIGHTS, KeyMap, load_exactly, save_tensors
+from nextset.weights import CONFIG, WEIGHTS, load_exactly, save_tensors
 from tests.laws.toys import BASE, lively
 
 
@@ -249,46 +248,6 @@ def test_load_from_the_hub(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert asked == [
         {"repo": "me/mine", "revision": "v2", "allow_patterns": ["config.json", "model.safetensors", "README.md"]}
     ]
-
-
-# key maps
-
-KEYS = KeyMap({"a.{}.b.{}": "x{}.y{}", "joined.{}": ("left.{}", "right.{}"), "one": "eins"})
-
-
-def numbered(*shapes: tuple[int, ...]) -> list[Tensor]:
-    return [torch.randn(shape) for shape in shapes]
-
-
-def test_key_map_both_ways() -> None:
-    b, left, right, one = numbered((2, 3), (2, 2), (2, 2), ())
-    theirs = {"x0.y12": b, "left.3": left, "right.3": right, "eins": one}
-    ours = KEYS.to_ours(theirs)
-    assert ours.keys() == {"a.0.b.12", "joined.3", "one"}
-    assert torch.equal(ours["joined.3"], torch.cat([left, right]))
-    back = KEYS.to_theirs(ours)
-    assert back.keys() == theirs.keys()
-    assert all(torch.equal(back[key], value) for key, value in theirs.items())
-
-
-def test_renaming_copies_nothing() -> None:
-    """Billions of weights are moved once, when they are loaded."""
-    b = torch.randn(2, 3)
-    assert KEYS.to_ours({"x0.y1": b})["a.0.b.1"] is b
-    assert KEYS.to_theirs({"a.0.b.1": b})["x0.y1"] is b
-
-
-def test_keys_without_a_rule() -> None:
-    """On the way in they keep their names, for `load_exactly` to report; on the way out they are an error."""
-    lone, odd = numbered((2,), (2,))
-    ours = KEYS.to_ours({"left.0": lone, "freqs": odd})
-    assert ours.keys() == {"left.0", "freqs"}
-    with pytest.raises(UsageError, match="no name in the other layout for freqs, left.0"):
-        KEYS.to_theirs(ours)
-
-
-def test_dots_are_dots() -> None:
-    assert KEYS.to_ours({"x0Xy1": torch.zeros(1), "x.y": torch.zeros(1)}).keys() == {"x0Xy1", "x.y"}
 
 
 def test_tensors_of_any_stride_are_saved(tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ from dataclasses import replace
 from ..backbones import Llama
 from ..conditions import Label, Text
 from ..decode import Constant, Pick
+from ..keymap import KeyMap
 from ..mixers import Attention
 from ..system import System
 from ..tokenizers.base import Tokenizer
 from ..tokenizers.pixel import Pixel
 from ..tokenizers.vq import VQ
-from ..weights import KeyMap
 
 VQ16 = VQ(16384, 8)
 

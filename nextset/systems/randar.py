@@ -12,10 +12,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..decode import Proportional
+from ..keymap import KeyMap
 from ..orders import Random
 from ..system import System
 from ..tokenizers.pixel import Pixel
-from ..weights import KeyMap
 from ..wirings import Instructions
 from .llamagen import KEYS as LLAMAGEN
 from .llamagen import TINY as LLAMAGEN_TINY
