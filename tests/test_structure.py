@@ -25,6 +25,7 @@ LEVELS = (
     ("wirings", "objectives"),
     ("decode",),
     ("weights",),
+    ("checkpoints",),
     ("system",),
     ("model", "account", "pretrained"),
     ("systems",),
