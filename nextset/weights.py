@@ -9,8 +9,8 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -144,25 +144,65 @@ def _reason(error: Exception) -> str:
 
 
 @dataclass(frozen=True)
+class Chunks:
+    """A tensor of theirs in equal parts along the first axis, of which our part i is their part `order[i]`."""
+
+    name: str
+    order: tuple[int, ...]
+
+    def to_ours(self, whole: Tensor) -> Tensor:
+        """Their parts in our order."""
+        parts = whole.chunk(len(self.order))
+        return torch.cat([parts[i] for i in self.order])
+
+    def to_theirs(self, whole: Tensor) -> Tensor:
+        """Our parts in their order."""
+        parts = whole.chunk(len(self.order))
+        return torch.cat([parts[self.order.index(i)] for i in range(len(self.order))])
+
+
+@dataclass(frozen=True)
+class Like:
+    """Our table `name`, which has as many rows as their tensor `theirs` has on its first axis."""
+
+    name: str
+    theirs: str
+
+
+Block = str | Like | int
+
+
+@dataclass(frozen=True)
 class KeyMap:
     """Names of another layout for ours: `{ours: theirs}`, where `{}` stands for one number, in order of appearance.
 
-    Several of theirs under one of ours are joined along the first axis, in equal parts.
+    Several of theirs under one of ours are joined along the first axis, in equal parts; `Chunks` gives parts in another order.
+    `tables` are theirs that hold several of ours: `{theirs: blocks}`, blocks of rows (the axis before the last) from the top, each
+    one of ours (with the rows that are left; `Like`: as many as another tensor has), or a number of rows that nothing reads. Those
+    do not travel: on the way back they are zeros.
     """
 
-    names: Mapping[str, str | tuple[str, ...]]
+    names: Mapping[str, str | tuple[str, ...] | Chunks]
+    tables: Mapping[str, tuple[Block, ...]] = field(default_factory=dict)
 
     def to_ours(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Renames a state dict of the other layout. Keys that no rule names are kept under their own name, to be reported."""
         left = dict(state)
         ours: dict[str, Tensor] = {}
         for mine, theirs in self.names.items():
-            parts = (theirs,) if isinstance(theirs, str) else theirs
-            for numbers in _numbers(parts[0], state):
-                keys = [part.format(*numbers) for part in parts]
+            for numbers in _numbers(_parts(theirs)[0], state):
+                keys = [part.format(*numbers) for part in _parts(theirs)]
                 if all(key in left for key in keys):
                     pieces = [left.pop(key) for key in keys]
-                    ours[mine.format(*numbers)] = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+                    whole = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+                    ours[mine.format(*numbers)] = theirs.to_ours(whole) if isinstance(theirs, Chunks) else whole
+        for key, blocks in self.tables.items():
+            for numbers in _numbers(key, state):
+                filled = [_filled(block, numbers) for block in blocks]
+                counts = _counts(filled, state[key.format(*numbers)].shape[-2], state)
+                if counts:
+                    pieces = left.pop(key.format(*numbers)).split(counts, dim=-2)
+                    ours |= {_name(b): piece for b, piece in zip(filled, pieces, strict=True) if not isinstance(b, int)}
         return ours | left
 
     def to_theirs(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -170,14 +210,58 @@ class KeyMap:
         theirs: dict[str, Tensor] = {}
         left = dict(state)
         for mine, names in self.names.items():
-            parts = (names,) if isinstance(names, str) else names
+            parts = _parts(names)
             for numbers in _numbers(mine, state):
                 whole = left.pop(mine.format(*numbers))
+                whole = names.to_theirs(whole) if isinstance(names, Chunks) else whole
                 pieces = (whole,) if len(parts) == 1 else whole.chunk(len(parts))
                 theirs |= {part.format(*numbers): piece for part, piece in zip(parts, pieces, strict=True)}
+        for key, blocks in self.tables.items():
+            ours = [_name(block) for block in blocks if not isinstance(block, int)]
+            for numbers in _numbers(ours[0], state):
+                rows = {name: left.pop(name.format(*numbers)) for name in ours}
+                theirs[key.format(*numbers)] = _stacked(blocks, rows)
         if left:
             raise UsageError(f"no name in the other layout for {_few(left)}")
         return theirs
+
+
+def _parts(names: str | tuple[str, ...] | Chunks) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else (names.name,) if isinstance(names, Chunks) else names
+
+
+def _name(block: str | Like) -> str:
+    return block.name if isinstance(block, Like) else block
+
+
+def _filled(block: Block, numbers: tuple[str, ...]) -> Block:
+    """The block with numbers in its templates."""
+    if isinstance(block, Like):
+        return Like(block.name.format(*numbers), block.theirs.format(*numbers))
+    return block if isinstance(block, int) else block.format(*numbers)
+
+
+def _stacked(blocks: Sequence[Block], rows: Mapping[str, Tensor]) -> Tensor:
+    """A table of theirs, with zeros where nothing of ours is."""
+    first = next(iter(rows.values()))
+    return torch.cat(
+        [
+            first.new_zeros(*first.shape[:-2], block, first.shape[-1]) if isinstance(block, int) else rows[_name(block)]
+            for block in blocks
+        ],
+        dim=-2,
+    )
+
+
+def _counts(blocks: Sequence[Block], rows: int, state: Mapping[str, Tensor]) -> list[int]:
+    """How many of the rows each block takes; nothing where they do not fit, so that the key is reported."""
+    if any(isinstance(block, Like) and block.theirs not in state for block in blocks):
+        return []
+    fixed = [b if isinstance(b, int) else len(state[b.theirs]) if isinstance(b, Like) else 0 for b in blocks]
+    rest, free = rows - sum(fixed), sum(isinstance(block, str) for block in blocks)
+    if rest < 0 or (rest > 0) != (free > 0):
+        return []
+    return [rest if isinstance(block, str) else count for block, count in zip(blocks, fixed, strict=True)]
 
 
 def _numbers(template: str, keys: Iterable[str]) -> list[tuple[str, ...]]:

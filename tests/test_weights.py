@@ -20,7 +20,7 @@ import nextset
 from nextset import Model, NextsetError, UsageError
 from nextset.backbones import Llama
 from nextset.mixers import Attention
-from nextset.weights import CONFIG, WEIGHTS, KeyMap, load_exactly, save_tensors
+from nextset.weights import CONFIG, WEIGHTS, Chunks, KeyMap, Like, load_exactly, save_tensors
 from tests.laws.toys import BASE, lively
 
 
@@ -295,3 +295,41 @@ def test_tensors_of_any_stride_are_saved(tmp_path: Path) -> None:
     value = torch.arange(6.0).view(2, 3)
     save_tensors(tmp_path / "t.safetensors", {"t": value.T, "s": value[:, 1].requires_grad_()})
     assert torch.equal(load_file(tmp_path / "t.safetensors")["t"], value.T)
+
+
+TABLES = KeyMap(
+    {"head": "head", "turned.{}": Chunks("chunks.{}", (1, 2, 0))},
+    {"all.{}": (2, Like("codes.{}", "head"), 1, "classes.{}"), "long": ("short", 3)},
+)
+
+
+def test_chunks_in_another_order() -> None:
+    first, second, third = numbered((2, 3), (2, 3), (2, 3))
+    theirs = {"chunks.4": torch.cat([first, second, third])}
+    ours = TABLES.to_ours(theirs)
+    assert torch.equal(ours["turned.4"], torch.cat([second, third, first]))
+    assert torch.equal(TABLES.to_theirs(ours)["chunks.4"], theirs["chunks.4"])
+
+
+def test_tables_are_cut_and_joined() -> None:
+    """Into rows that are as many as another tensor has, rows that are left, and rows that nobody reads: zeros on the way back."""
+    head, table, long = numbered((4, 3), (9, 3), (1, 5, 2))
+    ours = TABLES.to_ours({"head": head, "all.0": table, "long": long})
+    assert ours.keys() == {"head", "codes.0", "classes.0", "short"}
+    assert torch.equal(ours["codes.0"], table[2:6])
+    assert torch.equal(ours["classes.0"], table[7:])
+    assert torch.equal(ours["short"], long[:, :2])
+    back = TABLES.to_theirs(ours)
+    table[[0, 1, 6]] = 0
+    assert torch.equal(back["all.0"], table)
+    assert torch.equal(back["long"], torch.cat([long[:, :2], torch.zeros(1, 3, 2)], dim=1))
+
+
+def test_tables_that_do_not_fit_are_reported() -> None:
+    """Too few rows, or nothing that says how many: they keep their names."""
+    head, small, table = numbered((4, 3), (6, 3), (9, 3))
+    assert TABLES.to_ours({"head": head, "all.0": small}).keys() == {"head", "all.0"}
+    assert TABLES.to_ours({"all.0": table}).keys() == {"all.0"}
+    exact = KeyMap({}, {"all": (1, Like("codes", "head"))})
+    assert exact.to_ours({"head": head, "all": small}).keys() == {"head", "all"}
+    assert exact.to_ours({"head": head, "all": small[:5]}).keys() == {"head", "codes"}
