@@ -56,7 +56,7 @@ class KeyMap:
                     keys = [filled(part, found) for part in rule.theirs]
                 theirs |= dict(zip(keys, pieces, strict=True))
         for move in self.moves:
-            move.forget(left)
+            theirs |= move.carried(left)
         if left:
             few = ", ".join(sorted(left)[:3]) + (f" and {len(left) - 3} more" if len(left) > 3 else "")
             raise UsageError(f"no name in the other layout for {few}")
@@ -229,16 +229,18 @@ class Move:
     def outward(self, state: State) -> None:
         """Back."""
 
-    def forget(self, state: State) -> None:
-        """Drops what of ours does not travel."""
+    def carried(self, ours: State) -> State:
+        """Takes what it knows under our names out of those that no rule renamed, and gives back what of it travels on."""
+        return {}
 
 
 @dataclass(frozen=True)
 class Cut(Move):
     """Rows of `key` (along `axis`) are several tensors, in order: (name, rows) each.
 
-    Rows are a number (0: one row, a vector), the name of another of theirs with as many, or None for all the rest (once). Without a name
-    rows are unused: they are dropped inward, and zeros outward, where their number must be given.
+    Names are theirs, to be renamed, or ours. Rows are a number (0: one row, a vector), the name of another of theirs with as many, or None
+    for all the rest (once). Without a name rows are unused: they are dropped inward, and zeros outward, where their number must be
+    given.
     """
 
     key: str
@@ -258,6 +260,10 @@ class Cut(Move):
         for (name, rows), piece in zip(self.parts, pieces, strict=True):
             if name:
                 state[name] = piece.squeeze(self.axis) if rows == 0 else piece
+
+    def carried(self, ours: State) -> State:
+        """Its parts."""
+        return {name: ours.pop(name) for name, _ in self.parts if name in ours}
 
     def outward(self, state: State) -> None:
         """Several to one."""
@@ -348,7 +354,8 @@ class Fresh(Move):
         for found in matches(self.source, list(state)):
             state[filled(self.key, found)] = self.make(state[filled(self.source, found)])
 
-    def forget(self, state: State) -> None:
+    def carried(self, ours: State) -> State:
         """Dropped."""
-        for found in matches(self.key, list(state)):
-            state.pop(filled(self.key, found))
+        for found in matches(self.key, list(ours)):
+            ours.pop(filled(self.key, found))
+        return {}

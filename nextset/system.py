@@ -87,6 +87,11 @@ class Network(nn.Module):
                 f"backbone {type(system.backbone).__name__} is modulated by a vector, but condition "
                 f"{type(system.condition).__name__} gives none; use Label(classes, vector=True)"
             )
+        if system.wiring.modulates and not system.backbone.modulated:
+            raise UsageError(
+                f"wiring {type(system.wiring).__name__} tells slots their steps by a vector that backbone "
+                f"{type(system.backbone).__name__} does not use; use a modulated one, such as Transformer(modulation=Each())"
+            )
         self.condition = system.condition.build(dim)
         self.wiring = system.wiring.build(dim, unit, layout, tokenizer)
         self.backbone = system.backbone.build(layout)
@@ -149,7 +154,8 @@ class Network(nn.Module):
     ) -> Tensor:
         valid = conditioning.valid
         if valid is not None:
-            valid = nn.functional.pad(valid, (0, x.shape[1] - valid.shape[1]), value=True)
+            lead = self.system.wiring.lead
+            valid = nn.functional.pad(valid, (lead, x.shape[1] - valid.shape[1] - lead), value=True)
         return call.predicted(self.backbone(call.slots(x, plan, vector, valid, inject)))
 
     # -- what sites cost

@@ -15,7 +15,7 @@ from ..layout import Layout
 from ..mixers import Cache, Context, Mixer, MixerModule, State
 from ..nn.feedforward import SwiGLU, round_up
 from ..nn.norm import RMSNorm
-from ..nn.rotary import Rotary
+from ..nn.rotary import ByOwn, Turning
 from ..slots import Slots
 from .base import Backbone, BackboneModule
 
@@ -43,7 +43,7 @@ class LlamaModule(BackboneModule):
         super().__init__()
         turned = spec.mixer.rotary_dim(spec.dim)
         self.dropout = spec.dropout
-        self.rotary = Rotary(layout, turned, spec.rotary_base) if turned else None
+        self.rotary = spec.turning.build(layout, turned, spec.rotary_base) if turned else None
         self.blocks = nn.ModuleList(Block(spec) for _ in range(spec.depth))
         self.norm = RMSNorm(spec.dim, spec.eps)
         for module in self.modules():
@@ -53,7 +53,7 @@ class LlamaModule(BackboneModule):
     def forward(self, slots: Slots, cache: Cache | None = None) -> Tensor:
         """Hidden vectors (B, L, D), normalised."""
         x = F.dropout(slots.x, self.dropout, self.training)
-        context = Context(self.rotary(slots.site) if self.rotary else None, slots.mask, slots.keep)
+        context = Context(self.rotary(slots.site, slots.target) if self.rotary else None, slots.mask, slots.keep)
         states = cache.states if cache else [None] * len(self.blocks)
         for block, state in zip(self.blocks, states, strict=True):
             if self.checkpointing and self.training:
@@ -72,6 +72,7 @@ class Llama(Backbone):
     """`depth` blocks of width `dim`; the feed-forward width is 8/3 dim rounded up to `hidden_multiple`.
 
     `dropout` acts on the input, after every mixer and after every feed-forward; `std` is that of the initial matrices.
+    `turning` says by which sites rotary positions turn a slot.
     """
 
     dim: int
@@ -82,6 +83,7 @@ class Llama(Backbone):
     rotary_base: float = 10000.0
     eps: float = 1e-5
     std: float = 0.02
+    turning: Turning = ByOwn()
 
     @property
     def width(self) -> int:

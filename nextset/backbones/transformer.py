@@ -19,7 +19,7 @@ from ..mixers import Cache, Context, Mixer, MixerModule, State
 from ..nn.feedforward import MLP, FeedForward
 from ..nn.modulation import ModulatedNorm, Modulation, Triple, modulate
 from ..nn.norm import Layer, Norm
-from ..nn.rotary import Rotary
+from ..nn.rotary import ByOwn, Turning
 from ..slots import Slots
 from .base import Backbone, BackboneModule
 
@@ -60,7 +60,7 @@ class TransformerModule(BackboneModule):
         super().__init__()
         turned = spec.mixer.rotary_dim(spec.dim) if spec.rotary_base else None
         self.spec = spec
-        self.rotary = Rotary(layout, turned, spec.rotary_base) if turned else None
+        self.rotary = spec.turning.build(layout, turned, spec.rotary_base) if turned else None
         self.blocks = nn.ModuleList(TransformerBlock(spec) for _ in range(spec.depth))
         if spec.learned:
             self.positions = nn.Parameter(torch.empty(layout.sites + 1, spec.dim).normal_(std=spec.std))
@@ -80,8 +80,8 @@ class TransformerModule(BackboneModule):
     def forward(self, slots: Slots, cache: Cache | None = None) -> Tensor:
         """Hidden vectors (B, L, D), normalised."""
         x = slots.x if not self.spec.learned else slots.x + self.positions[slots.site]  # the last row: no site
-        x = F.dropout(x, self.spec.dropout, self.training)
-        context = Context(self.rotary(slots.site) if self.rotary else None, slots.mask, slots.keep)
+        x = F.dropout(x, self.spec.first_dropout, self.training)
+        context = Context(self.rotary(slots.site, slots.target) if self.rotary else None, slots.mask, slots.keep)
         states = cache.states if cache else [None] * len(self.blocks)
         triples = self._triples(slots)
         for block, state, own in zip(self.blocks, states, triples, strict=True):
@@ -108,8 +108,9 @@ class Transformer(Backbone):
     """`depth` blocks of width `dim`.
 
     `feedforward` None leaves only mixers. `modulation` None: no vector is used; else also the final norm is modulated, unless not
-    `modulated_end`. Positions: `rotary_base` > 0 rotary ones, `learned` a table of sites (with a row for slots without one).
-    `final` None: no norm at the end. `std` of the initial matrices.
+    `modulated_end`. Positions: `rotary_base` > 0 rotary ones, of the sites that `turning` says; `learned` a table of sites
+    (with a row for slots without one). `final` None: no norm at the end. `dropout` acts where mixers and feed-forwards end and,
+    unless there is an `input_dropout`, on the input. `std` of the initial matrices.
     """
 
     dim: int
@@ -124,11 +125,18 @@ class Transformer(Backbone):
     learned: bool = False
     dropout: float = 0.1
     std: float = 0.02
+    turning: Turning = ByOwn()
+    input_dropout: float | None = None
 
     @property
     def width(self) -> int:
         """D."""
         return self.dim
+
+    @property
+    def first_dropout(self) -> float:
+        """The dropout of the input."""
+        return self.dropout if self.input_dropout is None else self.input_dropout
 
     @property
     def modulated(self) -> bool:

@@ -117,7 +117,7 @@ class _Run:
         if any(call.keep for call in self.script.steps):
             like = self.condition.prefix
             self.cache = network.backbone.cache(len(like), self.script.length, like)
-        self.valid = _pad(self.condition.valid, self.script.length)
+        self.valid = _pad(self.condition.valid, self.script.lead, self.script.length)
         self.seen = 0
 
     def scale(self, index: int) -> float:
@@ -183,10 +183,11 @@ def _repeated(make: Callable[[], Call]) -> Iterator[Call]:
         yield make()
 
 
-def _pad(valid: Tensor | None, slots: int) -> Tensor | None:
+def _pad(valid: Tensor | None, lead: int, slots: int) -> Tensor | None:
+    """Which of the condition slots are no padding, for all slots: `lead` before them, and all others after them."""
     if valid is None:
         return None
-    return torch.nn.functional.pad(valid, (0, max(slots - valid.shape[1], 0)), value=True)
+    return torch.nn.functional.pad(valid, (lead, max(slots - valid.shape[1] - lead, 0)), value=True)
 
 
 def _write(tokens: Tensor, sites: Tensor, new: Tensor) -> None:

@@ -34,14 +34,15 @@ class SwiGLU(nn.Module):
 class MLPModule(nn.Module):
     """fall(gelu(rise(x))), with biases."""
 
-    def __init__(self, dim: int, hidden: int, tanh: bool, dropout: float) -> None:
+    def __init__(self, dim: int, hidden: int, tanh: bool, inner: float, dropout: float) -> None:
         super().__init__()
+        self.inner = inner
         self.rise, self.fall = nn.Linear(dim, hidden), nn.Linear(hidden, dim)
         self.approximate, self.dropout = "tanh" if tanh else "none", dropout
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, D) to (B, L, D)."""
-        hidden = F.gelu(self.rise(x), approximate=self.approximate)
+        hidden = F.dropout(F.gelu(self.rise(x), approximate=self.approximate), self.inner, self.training)
         return F.dropout(self.fall(hidden), self.dropout, self.training)
 
 
@@ -56,11 +57,15 @@ class FeedForward(Spec, ABC):
 
 @dataclass(frozen=True)
 class MLP(FeedForward):
-    """Two maps with GELU between them; the inner width is `hidden`, or 4 dim where that is 0; `tanh` is GELU's fast form."""
+    """Two maps with GELU between them; the inner width is `hidden`, or 4 dim where that is 0; `tanh` is GELU's fast form.
+
+    `inner` is a dropout between the maps.
+    """
 
     hidden: int = 0
     tanh: bool = False
+    inner: float = 0.0
 
     def build(self, dim: int, dropout: float) -> MLPModule:
         """The layer."""
-        return MLPModule(dim, self.hidden or 4 * dim, self.tanh, dropout)
+        return MLPModule(dim, self.hidden or 4 * dim, self.tanh, self.inner, dropout)

@@ -6,11 +6,17 @@ are rotated by coordinate * base^(-2i / channels of the axis).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..layout import Layout
+from ..spec import Spec
+
+Tables = tuple[Tensor, Tensor]  # cosines and sines, each (L, head_dim) or (B, 1, L, head_dim)
 
 
 class Rotary(nn.Module):
@@ -30,8 +36,8 @@ class Rotary(nn.Module):
         self.layout, self.head_dim, self.base = layout, head_dim, base
         self._tables: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
-    def forward(self, site: Tensor) -> tuple[Tensor, Tensor]:
-        """Tables for slots at `site` (L,) or (B, L), -1 for none: two of (L, head_dim) or (B, 1, L, head_dim)."""
+    def forward(self, site: Tensor, target: Tensor | None = None) -> Tables:
+        """Tables for slots at `site` (L,) or (B, L), -1 for none, wherever they look: (L, head_dim) or (B, 1, L, head_dim)."""
         if site.device not in self._tables:
             cos, sin = self._table()
             self._tables[site.device] = cos.to(site.device), sin.to(site.device)
@@ -48,8 +54,56 @@ class Rotary(nn.Module):
         return torch.cat([angles.cos(), absent]), torch.cat([angles.sin() * sign, absent])
 
 
-def rotate(x: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
+class RotaryPair(nn.Module):
+    """Half of a head's channels turned by the site where a slot sits, half by the site that it predicts.
+
+    On a grid these are DAR's four coordinates (arXiv 2503.11129), a quarter of the channels each. Queries and keys turn alike.
+    """
+
+    def __init__(self, layout: Layout, head_dim: int, base: float) -> None:
+        super().__init__()
+        if head_dim % 2:
+            raise UsageError(
+                f"rotary positions of two sites share a head's channels evenly, got a head width of {head_dim}"
+            )
+        self.each = Rotary(layout, head_dim // 2, base)
+
+    def forward(self, site: Tensor, target: Tensor | None = None) -> Tables:
+        """Tables for slots at `site` that predict `target`, (L,) or (B, L), -1 for none."""
+        assert target is not None, "the slots of a wiring say what they predict"
+        own, next_ = self.each(site), self.each(target)
+        return torch.cat([own[0], next_[0]], dim=-1), torch.cat([own[1], next_[1]], dim=-1)
+
+
+def rotate(x: Tensor, tables: Tables) -> Tensor:
     """Turns each channel pair of `x` (B, heads, L, head_dim) by its slot's angle, in the precision of the tables."""
     cos, sin = tables
     swapped = x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
     return (x * cos + swapped * sin).to(x.dtype)
+
+
+@dataclass(frozen=True)
+class Turning(Spec, ABC):
+    """Describes by which sites rotary positions turn a slot."""
+
+    @abstractmethod
+    def build(self, layout: Layout, head_dim: int, base: float) -> Rotary | RotaryPair:
+        """The tables for heads of width `head_dim`. Raises UsageError for a width that cannot be shared out."""
+
+
+@dataclass(frozen=True)
+class ByOwn(Turning):
+    """By the site where it sits."""
+
+    def build(self, layout: Layout, head_dim: int, base: float) -> Rotary:
+        """The tables."""
+        return Rotary(layout, head_dim, base)
+
+
+@dataclass(frozen=True)
+class ByOwnAndNext(Turning):
+    """By that, and by the site that it predicts."""
+
+    def build(self, layout: Layout, head_dim: int, base: float) -> RotaryPair:
+        """The tables."""
+        return RotaryPair(layout, head_dim, base)

@@ -51,6 +51,16 @@ class Wiring(Spec, ABC):
         """Whether every step encodes everything that it sees afresh, so that nothing is ever kept in a cache."""
         return False
 
+    @property
+    def lead(self) -> int:
+        """How many slots of its own lie before the condition slots."""
+        return 0
+
+    @property
+    def modulates(self) -> bool:
+        """Whether it tells slots something by the vector of AdaLN, which the backbone then has to use."""
+        return False
+
     @abstractmethod
     def whole(self, sizes: tuple[int, ...], prefix: int) -> SlotTable:
         """All slots of a sequence with these step sizes and `prefix` condition slots, as training sees them."""
@@ -65,20 +75,26 @@ class Wiring(Spec, ABC):
 
 
 class Script:
-    """Everything static about one sequence: tables, masks, predictors; for the whole (training) and step by step (decoding)."""
+    """Everything static about one sequence: tables, masks, predictors; for the whole (training) and step by step (decoding).
+
+    Its tensors take part in training even where they are first needed in inference mode.
+    """
 
     def __init__(self, wiring: Wiring, sizes: tuple[int, ...], prefix: int, device: torch.device) -> None:
         self.prefix = prefix
+        self.lead = wiring.lead
         self.device = device
         self._wiring, self._sizes = wiring, sizes
 
     @functools.cached_property
+    @torch.inference_mode(False)
     def whole(self) -> Call:
         """The one call of training."""
         table = self._wiring.whole(self._sizes, self.prefix)
         return Call(table, Mask.between(table, table).to(self.device), 0, self.device)
 
     @functools.cached_property
+    @torch.inference_mode(False)
     def steps(self) -> tuple[Call, ...]:
         """The calls of decoding, one a step."""
         tables = [self._wiring.step(index, self._sizes, self.prefix) for index in range(len(self._sizes))]
@@ -93,6 +109,7 @@ class Script:
         return tuple(calls)
 
     @functools.cached_property
+    @torch.inference_mode(False)
     def again(self) -> tuple[Call, ...]:
         """The calls of a step that is asked once more: without the slots that the first call of the step has kept."""
         calls, kept = [], None
@@ -129,7 +146,8 @@ class Call:
 
     `mask`; `keep` leading slots stay in the cache; the slots `predictors` predict `ranks`. Contents come in three parts: the first
     `prefixed` condition slots, the tokens of the ranks `held`, and slots without a token at the sites of the ranks `blank`.
-    `filled` are the indices of the first two kinds of slots, `empty` those of the last.
+    `filled` are the indices of the first two kinds of slots, `empty` those of the last. `carried` says what each slot holds as a row
+    of a table: 0 no token, 1 a condition slot, 2 + r the token of rank r.
     """
 
     def __init__(self, table: SlotTable, mask: Mask, keep: int, device: torch.device) -> None:
@@ -142,6 +160,7 @@ class Call:
         self.held = _compact(table.holds[kinds[1]], device)
         self.blank = _compact(table.at[kinds[2]], device)
         self.filled, self.empty = (_compact(k, device) for k in (np.sort(np.concatenate(kinds[:2])), kinds[2]))
+        self.carried = _compact(table.holds - BLANK, device)
         self._order = _compact(np.argsort(np.concatenate(kinds)), device)
         self._at, self._predicts = (_Ranks(column, device) for column in (table.at, table.predicts))
 

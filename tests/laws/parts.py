@@ -20,17 +20,19 @@ from nextset.errors import UsageError
 from nextset.heads import Categorical, Head
 from nextset.layout import Continuous, Discrete, Layout, grid, line, pyramid, video
 from nextset.mixers import Attention, BiasedAttention, Mixer
+from nextset.nn.embedding import CodeVectors, Table
 from nextset.nn.modulation import Each, Grouped
 from nextset.nn.norm import RMS, Layer
+from nextset.nn.rotary import ByOwnAndNext
 from nextset.objectives import NextSet, Objective
 from nextset.objectives.adversarial import TokenizerLoss
-from nextset.orders import Order, Random, Raster
+from nextset.orders import Annealed, Diagonal, Mixture, Order, Random, Raster
 from nextset.spec import Spec
 from nextset.tokenizers.base import Tokenizer
 from nextset.tokenizers.patch import Patch
 from nextset.tokenizers.pixel import Pixel
 from nextset.tokenizers.vq import VQ
-from nextset.wirings import Instructions, Masked, Shift, Wiring
+from nextset.wirings import Directed, Instructions, Masked, Shift, Stepped, Targeted, Wiring
 
 from .own import Growing, Queries
 
@@ -60,11 +62,21 @@ TOYS: tuple[Spec, ...] = (
     Raster(),
     Random(),
     Random(1),
+    Mixture(0.5),
+    Annealed(),
+    Diagonal(),
     Shift(),
     Instructions(2),
     Masked(),
+    Targeted(),
+    Stepped(Targeted()),
+    Stepped(Shift()),
+    Directed(Table()),
+    Directed(CodeVectors()),
     Llama(16, 2, Attention(2), hidden_multiple=16),
     Llama(16, 2, Attention(4, 2), dropout=0.0, hidden_multiple=16, rotary_base=100.0),
+    Llama(16, 2, Attention(2), hidden_multiple=16, turning=ByOwnAndNext()),
+    Transformer(16, 2, BiasedAttention(2), norm=RMS(), final=RMS(), rotary_base=100.0, turning=ByOwnAndNext()),
     Transformer(16, 2, BiasedAttention(2), learned=True),
     Transformer(16, 2, BiasedAttention(2, Layer()), None, RMS(), rotary_base=100.0, final=RMS()),
     Transformer(16, 2, BiasedAttention(2), modulation=Each(0.1), learned=True),

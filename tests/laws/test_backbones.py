@@ -26,6 +26,7 @@ class Setting:
         self.x = torch.randn(BATCH, LENGTH, part.width).double()
         order = torch.stack([torch.randperm(layout.sites)[: LENGTH - 1] for _ in range(BATCH)])
         self.site = torch.nn.functional.pad(order, (LENGTH - order.shape[1], 0), value=-1)
+        self.target = self.site.roll(-1, 1)
         step = torch.arange(LENGTH).numpy()
         self.table = SlotTable.of(step, step, step, avail=step, sees=step)
         self.vector = torch.randn(BATCH, part.width).double()
@@ -33,7 +34,8 @@ class Setting:
     def slots(self, start: int = 0, end: int = LENGTH, rows: slice = slice(None)) -> Slots:
         """Slots [start, end) of some samples, all to be kept."""
         mask = Mask.between(self.table.take(slice(start, end)), self.table.take(slice(0, end)))
-        return Slots(self.x[rows, start:end], self.site[rows, start:end], mask, end - start, self.vector[rows])
+        x, site, target = (column[rows, start:end] for column in (self.x, self.site, self.target))
+        return Slots(x, site, mask, end - start, self.vector[rows], target)
 
 
 @pytest.mark.parametrize("part", toys(Backbone), ids=str)

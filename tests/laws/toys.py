@@ -19,13 +19,15 @@ from nextset.decode.loop import Clamp
 from nextset.heads import Ask, Head
 from nextset.layout import Continuous, Discrete, Tokens, blank
 from nextset.mixers import Mixer
+from nextset.nn.embedding import CodeVectors
 from nextset.noise import Noise
 from nextset.objectives import NextSet, Objective
-from nextset.orders import Order, Plan
+from nextset.orders import Order, Plan, Random
 from nextset.spec import Spec
 from nextset.tokenizers.base import Tokenizer
 from nextset.tokenizers.pixel import Pixel
-from nextset.wirings import Instructions, Wiring
+from nextset.tokenizers.vq import VQ
+from nextset.wirings import Directed, Instructions, Targeted, Wiring
 
 from .own import Growing, Queries
 from .parts import TOYS, accepts, asked
@@ -56,9 +58,12 @@ def _with(part: Spec) -> System | None:
 
 
 MIXED = {f"llamagen+{type(part).__name__}{i}": system for i, part in enumerate(TOYS) if (system := _with(part))}
+CODED = VQ(8, 4, 8, (1, 2), blocks=1, latent=8, groups=4)
 SETS = {
+    "codes": replace(BASE, tokenizer=CODED, size=(4, 4), wiring=Directed(CodeVectors())),
     "sets": replace(BASE, order=Growing(), wiring=Queries()),
     "sets+instructions": replace(BASE, order=Growing(), wiring=Instructions(2)),
+    "targeted+text": replace(BASE, order=Random(), wiring=Targeted(), condition=Text(6, 4)),
     "sets+text": replace(BASE, order=Growing(), wiring=Queries(), condition=Text(6, 4)),
 }
 SYSTEMS = (*catalogue.names(), *MIXED, *SETS)
@@ -71,7 +76,13 @@ def tiny(name: str) -> System:
 
 
 # how to make a tokenizer's alphabet and layout small enough to enumerate, where it is not a grid of single ids
-SHRUNK: dict[type[Tokenizer], Callable[[System], System]] = {}
+SHRUNK: dict[type[Tokenizer], Callable[[System], System]] = {
+    VQ: lambda system: replace(
+        system,
+        tokenizer=replace(system.tokenizer, vocab=LEVELS),  # type: ignore[call-arg]
+        size=(SIDE * system.tokenizer.stride, SIDE * system.tokenizer.stride),  # type: ignore[attr-defined]
+    ),
+}
 
 
 def toy(name: str) -> System:

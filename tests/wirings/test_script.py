@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
-from nextset.orders import Plan
+from nextset import catalogue
+from nextset.layout import Tokens
+from nextset.orders import Plan, Random
 from nextset.slots import Mask, SlotTable
-from nextset.wirings import Script, Shift
+from nextset.wirings import Instructions, Script, Shift
 from nextset.wirings.base import Call, script
 from tests.laws.own import Queries
+from tests.laws.toys import lively, random_tokens
 
 CPU = torch.device("cpu")
 
@@ -57,3 +62,13 @@ def test_sites_follow_the_plan() -> None:
 
 def test_scripts_are_made_once() -> None:
     assert script(Shift(), (1,) * 5, 1, CPU) is script(Shift(), (1,) * 5, 1, CPU)
+
+
+def test_what_is_first_drawn_trains_later() -> None:
+    """Scripts are kept: their tensors are made for training even where inference needs them first."""
+    script.cache_clear()
+    model = lively(replace(catalogue.spec("llamagen/tiny"), order=Random(), wiring=Instructions(2)))
+    tokens = Tokens(random_tokens(model, 2), model.system.layout)
+    model.log_prob(tokens, [0, 1])
+    model.loss(tokens, [0, 1])["loss"].backward()
+    assert model.network.wiring.ask.grad is not None

@@ -1,0 +1,49 @@
+"""Rotary positions of two sites: the product of a query and a key depends on both differences, each through its own half."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from nextset.errors import UsageError
+from nextset.layout import grid
+from nextset.nn.rotary import ByOwn, ByOwnAndNext, Rotary, rotate
+
+LAYOUT = grid(4, 4)
+
+
+def products(own: list[int], after: list[int]) -> torch.Tensor:
+    """The product of one query and one key, at two sites that look at two sites."""
+    tables = ByOwnAndNext().build(LAYOUT, 16, 10.0)(torch.tensor(own), torch.tensor(after))
+    query, key = torch.randn(2, 16, generator=torch.Generator().manual_seed(0)).double()
+    turned = [rotate(x.expand(1, 1, 2, -1), tables)[0, 0] for x in (query, key)]
+    return turned[0][0] @ turned[1][1]
+
+
+def test_each_half_is_the_rotation_by_one_site() -> None:
+    site, target = torch.tensor([[0, 5, -1], [3, 2, 1]]), torch.tensor([[5, -1, 0], [1, 0, 2]])
+    both = ByOwnAndNext().build(LAYOUT, 16, 10.0)(site, target)
+    single = Rotary(LAYOUT, 8, 10.0)
+    for found, own, after in zip(both, single(site), single(target), strict=True):
+        assert torch.equal(found, torch.cat([own, after], -1))
+
+
+def test_only_differences_count() -> None:
+    """Both sites moved by one row and one column: the same. Another next site alone: not the same."""
+    assert torch.allclose(products([0, 5], [1, 6]), products([5, 10], [6, 11]))
+    assert not torch.allclose(products([0, 5], [1, 6]), products([0, 5], [1, 9]))
+    assert not torch.allclose(products([0, 5], [1, 6]), products([0, 6], [1, 6]))
+
+
+def test_by_own_looks_nowhere() -> None:
+    site = torch.tensor([0, 5])
+    tables = ByOwn().build(LAYOUT, 16, 10.0)
+    for found, other in zip(tables(site, torch.tensor([1, 2])), tables(site), strict=True):
+        assert torch.equal(found, other)
+
+
+def test_widths_that_cannot_be_shared_out() -> None:
+    with pytest.raises(UsageError, match="head width"):
+        ByOwnAndNext().build(LAYOUT, 7, 10.0)
+    with pytest.raises(UsageError, match="head width"):
+        ByOwnAndNext().build(LAYOUT, 12, 10.0)

@@ -1,0 +1,211 @@
+"""RAR against recorded outputs of the official code, and its key map against every published size.
+
+Recordings lie in the folder that NEXTSET_PARITY names; sizes, orders and scales come from them. Tolerances from the README: 1e-4 for
+logits (measured noise 1.2e-5), 2e-5 for probabilities, 2e-6 for scales, ids exactly.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from nextset import Model, weights
+from nextset.decode import Constant, Guidance, PowerCosine
+from nextset.orders import Plan
+from nextset.systems.rar import KEYS, PUBLISHED, SIZES, rar
+from nextset.tokenizers.pixel import Pixel
+
+FOLDER = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity")) / "rar"
+pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"{FOLDER} is absent: set NEXTSET_PARITY to the recordings")
+LOGITS, PROBABILITIES, SCALES = 1e-4, 2e-5, 2e-6
+UNUSED = {"embeddings.weight", "pos_embed", "target_aware_pos_embed", "timesteps_embeddings"}  # with rows nobody reads
+
+
+class Recorder:
+    """Takes the most likely ids and notes the probabilities that it was given, at a temperature."""
+
+    def __init__(self, temperature: float) -> None:
+        self.temperature, self.seen = temperature, list[Tensor]()
+
+    def __call__(self, logits: Tensor, uniform: Tensor) -> Tensor:
+        self.seen.append((logits / self.temperature).softmax(-1))
+        return logits.argmax(-1)
+
+
+@pytest.fixture(scope="module")
+def config() -> dict[str, Any]:
+    return json.loads((FOLDER / "config.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def io() -> dict[str, Tensor]:
+    return load_file(FOLDER / "io.safetensors")
+
+
+@pytest.fixture(scope="module")
+def official() -> dict[str, Tensor]:
+    return load_file(FOLDER / "weights.safetensors")
+
+
+@pytest.fixture(scope="module")
+def model(config: dict[str, Any], official: dict[str, Tensor]) -> Model:
+    """Our system of the official constructor arguments, with the official weights; any alphabet will do for tokens."""
+    generator = config["config"]["model"]["generator"]
+    system = rar(
+        generator["num_hidden_layers"],
+        generator["num_attention_heads"],
+        generator["hidden_size"],
+        generator["intermediate_size"],
+        math.isqrt(generator["image_seq_len"]),
+        Pixel(config["config"]["model"]["vq_model"]["codebook_size"]),
+        generator["condition_num_classes"],
+    )
+    built = system.build().eval()
+    weights.load_exactly(built.network, KEYS.to_ours(official), str(FOLDER))
+    return built
+
+
+def near(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=tolerance)
+
+
+@torch.inference_mode()
+def logits(model: Model, io: dict[str, Tensor], orders: Tensor | None, classes: bool = True) -> Tensor:
+    """Teacher-forced logits (B, N, V) by rank of `orders` (None: raster); without `classes` those of the null class."""
+    network, sites = model.network, model.system.layout.sites
+    prepared = network.condition.prepare(io["in.labels"] if classes else None, len(io["in.tokens"]), model.device)
+    plan = Plan(torch.arange(sites) if orders is None else orders, (1,) * sites)
+    return network.head.logits(network.hidden(io["in.tokens"], network.condition(prepared), plan))
+
+
+@pytest.mark.parametrize(
+    ("name", "shuffled", "classes"),
+    [
+        ("logits_raster", False, True),
+        ("logits_random", True, True),
+        ("logits_uncond", False, False),
+        ("logits_random_uncond", True, False),
+    ],
+)
+def test_teacher_forced_logits(name: str, shuffled: bool, classes: bool, model: Model, io: dict[str, Tensor]) -> None:
+    """By rank, in raster and in recorded orders. The official code's last row lies beyond the picture."""
+    found = logits(model, io, io["in.orders"] if shuffled else None, classes)
+    near(found, io[f"out.{name}"][:, : found.shape[1]], LOGITS)
+
+
+@pytest.mark.parametrize(("name", "shuffled"), [("prefix_sampling", False), ("prefix_sampling_order", True)])
+def test_logits_after_half_of_the_tokens(name: str, shuffled: bool, model: Model, io: dict[str, Tensor]) -> None:
+    """Whatever lies at later sites."""
+    expected = io[f"out.logits_{name}"]
+    orders = io["in.orders"] if shuffled else torch.arange(io["in.tokens"].shape[1]).expand_as(io["in.orders"])
+    late = orders[:, expected.shape[1] - 1 :]
+    found = logits(model, io | {"in.tokens": io["in.tokens"].scatter(1, late, 0)}, orders)
+    near(found[:, : expected.shape[1]], expected, LOGITS)
+
+
+def test_guided_logits(model: Model, io: dict[str, Tensor], config: dict[str, Any]) -> None:
+    null, conditional = (logits(model, io, None, classes) for classes in (False, True))
+    found = null.lerp(conditional, config["guidance_scale"])
+    near(found, io["out.logits_cfg"][:, : found.shape[1]], LOGITS)
+
+
+def test_loss(model: Model, io: dict[str, Tensor]) -> None:
+    target = io["in.tokens"].gather(1, io["in.orders"])
+    assert torch.equal(target, io["out.labels_random"])
+    found = torch.nn.functional.cross_entropy(logits(model, io, io["in.orders"]).flatten(0, 1), target.flatten())
+    near(found, io["out.ce_random"][0], LOGITS)
+
+
+def schedule(name: str, config: dict[str, Any]) -> Guidance:
+    if name == "nocfg":
+        return Constant(1.0)
+    return PowerCosine(config["guidance_scale"], config["guidance_scale_pow"] if name == "pow" else 0.0)
+
+
+@pytest.mark.parametrize("name", ["pow", "const"])
+def test_scales(name: str, io: dict[str, Tensor], config: dict[str, Any]) -> None:
+    """A power of 0 is a constant scale."""
+    recorded = io[f"out.cfg_scales_{name}"]
+    found = schedule(name, config).scales((1,) * len(recorded))
+    near(torch.tensor(found), recorded, SCALES)
+
+
+@pytest.mark.parametrize("name", ["pow", "const", "nocfg"])
+def test_greedy_generation(name: str, model: Model, io: dict[str, Tensor], config: dict[str, Any]) -> None:
+    """Ids exactly, and the probabilities that decided them, through our engine and its cache."""
+    recorder = Recorder(1.0 if name == "nocfg" else config["randomize_temperature"])
+    *_, last = model.stream(io["in.labels"], guidance=schedule(name, config), pick=recorder)  # type: ignore[arg-type]
+    assert torch.equal(last.decoding.tokens.data, io[f"out.greedy_{name}_tokens"])
+    near(torch.cat(recorder.seen, 1), io[f"out.greedy_{name}_step_probs"], PROBABILITIES)
+
+
+def test_weights_go_back(model: Model, official: dict[str, Tensor]) -> None:
+    """To the bit, but for the rows that nothing reads: those come back as zeros."""
+    back = KEYS.to_theirs(model.network.state_dict())
+    assert back.keys() == official.keys()
+    for key, value in official.items():
+        assert back[key].shape == value.shape
+        same = (back[key] == value).all(-1)
+        assert same.all() or key in UNUSED
+        assert back[key][~same].eq(0).all()
+    classes = model.system.condition.classes  # type: ignore[attr-defined]
+    unread = {key: int((back[key] != official[key]).any(-1).sum()) for key in UNUSED}
+    sites, vocab = model.system.layout.sites, model.system.tokenizer.unit.vocab  # type: ignore[union-attr]
+    assert len(official["embeddings.weight"]) == vocab + 1 + classes + 1
+    assert unread == {
+        "embeddings.weight": 1,
+        "pos_embed": official["pos_embed"].shape[1] - sites - 2,
+        "target_aware_pos_embed": official["target_aware_pos_embed"].shape[1] - sites,
+        "timesteps_embeddings": official["timesteps_embeddings"].shape[1] - sites - 1,
+    }
+
+
+def published() -> dict[str, Any]:
+    path = FOLDER / "published.json"
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+@pytest.mark.parametrize("name", published())
+def test_every_published_key_and_shape(name: str) -> None:
+    """Built without memory; the map gives the official list, and takes it."""
+    entry = published()[name]
+    theirs = {key: tuple(shape) for key, (shape, _) in entry["state_dict"].items()}
+    system = SIZES[next(size for size, files in PUBLISHED.items() if list(files) == entry["checkpoint_files"])]
+    with torch.device("meta"):
+        network = system.network()
+    state = network.state_dict()
+    assert {key: tuple(value.shape) for key, value in KEYS.to_theirs(state).items()} == theirs
+    back = KEYS.to_ours({key: torch.empty(shape, device="meta") for key, shape in theirs.items()})
+    assert {key: value.shape for key, value in back.items()} == {key: value.shape for key, value in state.items()}
+
+
+@pytest.mark.parametrize("name", published())
+def test_every_published_size(name: str) -> None:
+    """Arguments and sampling are those of the manifest."""
+    entry = published()[name]
+    size, constructor = SIZES[name.removeprefix("RAR-").lower()], entry["constructor"]
+    generator, sampling = constructor["RAR_config"]["model"]["generator"], constructor["sampling"]
+    widths = [generator[key] for key in ("num_hidden_layers", "num_attention_heads", "hidden_size")]
+    expected = rar(*widths, generator["intermediate_size"], classes=generator["condition_num_classes"])
+    hidden = size.backbone.feedforward.hidden or 4 * size.backbone.width  # type: ignore[attr-defined]
+    assert hidden == generator["intermediate_size"]
+    differs = {"backbone.feedforward.hidden", "guidance", "guidance.scale", "guidance.power", "pick.temperature"}
+    assert {field for field, _, _ in size.diff(expected)} <= differs
+    assert size.backbone.dropout == generator["dropout"] == generator["attn_drop"]  # type: ignore[attr-defined]
+    assert size.condition.dropout == generator["class_label_dropout"]  # type: ignore[attr-defined]
+    assert size.layout.sites == generator["image_seq_len"]
+    assert size.guidance == PowerCosine(sampling["guidance_scale"], sampling["guidance_scale_pow"])
+    assert size.pick.temperature == sampling["randomize_temperature"]
+
+
+def test_published_files_are_those_of_the_manifest() -> None:
+    files = {file for entry in published().values() for file in entry["checkpoint_files"]}
+    assert {file for files in PUBLISHED.values() for file in files} == files
