@@ -87,6 +87,11 @@ class Network(nn.Module):
                 f"backbone {type(system.backbone).__name__} is modulated by a vector, but condition "
                 f"{type(system.condition).__name__} gives none; use Label(classes, vector=True)"
             )
+        if system.objective.afresh and not system.wiring.afresh:
+            raise UsageError(
+                f"objective {type(system.objective).__name__} trains on single steps, but wiring {type(system.wiring).__name__} "
+                "does not encode them afresh; use wiring Masked"
+            )
         self.condition = system.condition.build(dim)
         self.wiring = system.wiring.build(dim, unit, layout, tokenizer)
         self.backbone = system.backbone.build(layout)

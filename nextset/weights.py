@@ -10,7 +10,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -147,10 +147,13 @@ def _reason(error: Exception) -> str:
 class KeyMap:
     """Names of another layout for ours: `{ours: theirs}`, where `{}` stands for one number, in order of appearance.
 
-    Several of theirs under one of ours are joined along the first axis, in equal parts.
+    Several of theirs under one of ours are joined along the first axis: those that `rows` names have so many rows, the others
+    share the rest equally. `lead` says how many leading axes of size 1 theirs has before ours begin.
     """
 
     names: Mapping[str, str | tuple[str, ...]]
+    rows: Mapping[str, int] = field(default_factory=dict)
+    lead: Mapping[str, int] = field(default_factory=dict)
 
     def to_ours(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Renames a state dict of the other layout. Keys that no rule names are kept under their own name, to be reported."""
@@ -161,7 +164,9 @@ class KeyMap:
             for numbers in _numbers(parts[0], state):
                 keys = [part.format(*numbers) for part in parts]
                 if all(key in left for key in keys):
-                    pieces = [left.pop(key) for key in keys]
+                    pieces = [
+                        _without(left.pop(key), self.lead.get(part, 0)) for key, part in zip(keys, parts, strict=True)
+                    ]
                     ours[mine.format(*numbers)] = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
         return ours | left
 
@@ -173,11 +178,30 @@ class KeyMap:
             parts = (names,) if isinstance(names, str) else names
             for numbers in _numbers(mine, state):
                 whole = left.pop(mine.format(*numbers))
-                pieces = (whole,) if len(parts) == 1 else whole.chunk(len(parts))
-                theirs |= {part.format(*numbers): piece for part, piece in zip(parts, pieces, strict=True)}
+                pieces = (whole,) if len(parts) == 1 else whole.split(self._rows(parts, len(whole)))
+                theirs |= {
+                    part.format(*numbers): _with(piece, self.lead.get(part, 0))
+                    for part, piece in zip(parts, pieces, strict=True)
+                }
         if left:
             raise UsageError(f"no name in the other layout for {_few(left)}")
         return theirs
+
+    def _rows(self, parts: tuple[str, ...], whole: int) -> list[int]:
+        """How many of `whole` rows each part has."""
+        stated = [self.rows.get(part) for part in parts]
+        share = (whole - sum(filter(None, stated))) // max(stated.count(None), 1)
+        return [share if rows is None else rows for rows in stated]
+
+
+def _with(value: Tensor, axes: int) -> Tensor:
+    """With so many leading axes of size 1."""
+    return value[(None,) * axes] if axes else value
+
+
+def _without(value: Tensor, axes: int) -> Tensor:
+    """Without so many leading axes, where they have size 1; as it is otherwise, to be reported."""
+    return value.reshape(value.shape[axes:]) if axes and set(value.shape[:axes]) == {1} else value
 
 
 def _numbers(template: str, keys: Iterable[str]) -> list[tuple[str, ...]]:
