@@ -52,7 +52,7 @@ def mar(
         head=head,
         condition=condition,
         objective=MaskedShare(),
-        guidance=Proportional(guidance, after=True),
+        guidance=Proportional(guidance, after=True, left=1),
     )
 
 

@@ -97,6 +97,7 @@ TOYS: tuple[Spec, ...] = (
     PowerCosine(3.0, 2.0),
     Proportional(3.0, 0.5),
     Proportional(3.0, after=True),
+    Proportional(3.0, after=True, left=1),
     Interval(2.0, 1, 3),
     Pick(),
     Pick(0.7, 3, 0.9),
