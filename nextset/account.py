@@ -1,15 +1,18 @@
 """What a system costs, counted on the meta device: no weights are made and nothing is computed.
 
 Multiply-adds are those of matrix products, convolutions and attention, as torch's own counter sees them. Calls of one shape
-cost a straight line in the number of slots that the cache holds, so a few are counted and the others lie between them.
+cost a parabola at most in the number of slots that the cache holds, or that are known where every step is encoded afresh, so a few are
+counted and the others lie between them.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import torch
@@ -18,7 +21,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from .conditions import Condition
-from .heads import Noisy
+from .heads import HeadModule, Noisy
 from .heads.base import Read
 from .layout import Discrete, blank
 from .mixers import Cache
@@ -92,6 +95,7 @@ class _Drawing:
         self.plan = Plan(torch.empty(sites, dtype=torch.int64, device=META), system.order.sizes(system.layout))
         self.script = network.script(self.plan.sizes, META)
         self.tokens = blank(system.tokenizer.unit, system.layout, 1, META)
+        self.sampling: dict[int, int] = {}
         self.prepared = _nothing_asked(system.condition)
         with torch.inference_mode():
             self.conditioning = network.condition(self.prepared)
@@ -99,12 +103,18 @@ class _Drawing:
 
     def multiply_adds(self) -> int:
         """Over all calls and the condition."""
-        kinds: dict[tuple[int, ...], tuple[int, list[int]]] = {}
-        held = 0
+        kinds: dict[tuple[int, ...], tuple[dict[int, int], list[int]]] = {}
+        held, afresh = 0, self.system.wiring.afresh
         for index, call in enumerate(self.script.steps):
-            kinds.setdefault(_kind(call), (index, []))[1].append(held)
+            known = int((call.table.holds >= 0).sum())
+            indices, places = kinds.setdefault((*_kind(call), 0 if afresh else known), ({}, []))
+            places.append(known if afresh else held)
+            indices[places[-1]] = index
             held += call.keep
-        steps = sum(_total(functools.partial(self._cost, index), places) for index, places in kinds.values())
+        steps = sum(
+            _total(lambda place, at=indices: self._cost(at[place], 0 if afresh else place), places)  # type: ignore[misc]
+            for indices, places in kinds.values()
+        )
         return steps + multiply_adds(lambda: self.network.condition(self.prepared))
 
     def cache_bytes(self, dtype: torch.dtype) -> int:
@@ -144,7 +154,17 @@ class _Drawing:
             slots = call.slots(x, self.plan, vector, inject=inject if read else None)
             return call.predicted(network.backbone(replace(slots, mask=Mask()), cache)), None
 
+        if type(network.head).answer is HeadModule.answer:  # asked once, and then the number of sites decides
+            return multiply_adds(ask) + self._sampling(len(first.table.predicted))
         return multiply_adds(lambda: network.head.answer(ask, 1.0, self.drawn[:, first.ranks], self.system.pick))
+
+    def _sampling(self, sites: int) -> int:
+        """Of drawing so many sites from their hidden vectors, counted once."""
+        if sites not in self.sampling:
+            hidden = self.conditioning.prefix.new_empty(1, sites, self.system.backbone.out)
+            head, numbers = self.network.head, self.drawn[:, :sites]
+            self.sampling[sites] = multiply_adds(lambda: head.sample(hidden, None, 1.0, numbers, self.system.pick))
+        return self.sampling[sites]
 
 
 def _kind(call: Call) -> tuple[int, ...]:
@@ -154,22 +174,35 @@ def _kind(call: Call) -> tuple[int, ...]:
         len(table),
         call.keep,
         len(table.predictors()),
-        int((table.holds >= 0).sum()),
         int((table.holds == PREFIX).sum()),
     )
 
 
 def _total(cost: Callable[[int], int], places: Sequence[int]) -> int:
-    """The sum of `cost` over rising places: that of a straight line where first, middle and last lie on one, else by halves."""
+    """The sum of `cost` over rising places: that of a line, or a parabola, where the places between lie on it, else by halves."""
     if len(places) <= 3:
         return sum(map(cost, places))
-    first, middle, last = places[0], places[len(places) // 2], places[-1]
-    start, end = cost(first), cost(last)
-    slope, rest = divmod(end - start, max(last - first, 1))
-    if rest == 0 and cost(middle) == start + slope * (middle - first):
-        return sum(start + slope * (place - first) for place in places)
-    half = len(places) // 2
+    cost, half = functools.cache(cost), len(places) // 2
+    chosen = [places[i] for i in (0, -1, half, half // 2, (half + len(places)) // 2)]
+    for degree in (1, 2):
+        curve = _curve([(place, cost(place)) for place in chosen[: degree + 1]]) if len(set(chosen)) == 5 else None
+        checked = chosen[degree + 1 : 2 * degree + 1]  # one place for a line, two for a parabola
+        if curve and all(curve(place) == cost(place) for place in checked):
+            return int(sum(map(curve, places)))
     return _total(cost, places[:half]) + _total(cost, places[half:])
+
+
+def _curve(points: Sequence[tuple[int, int]]) -> Callable[[int], Fraction]:
+    """The polynomial of the least degree through these points."""
+
+    def value(x: int) -> Fraction:
+        total = Fraction(0)
+        for place, height in points:
+            factors = (Fraction(x - other, place - other) for other, _ in points if other != place)
+            total += height * math.prod(factors, start=Fraction(1))
+        return total
+
+    return value
 
 
 def _nothing_asked(condition: Condition) -> Tensor:

@@ -92,6 +92,11 @@ class Network(nn.Module):
                 f"wiring {type(system.wiring).__name__} tells slots their steps by a vector that backbone "
                 f"{type(system.backbone).__name__} does not use; use a modulated one, such as Transformer(modulation=Each())"
             )
+        if system.objective.afresh and not system.wiring.afresh:
+            raise UsageError(
+                f"objective {type(system.objective).__name__} trains on single steps, but wiring {type(system.wiring).__name__} "
+                "does not encode them afresh; use wiring Masked"
+            )
         self.condition = system.condition.build(dim)
         self.wiring = system.wiring.build(dim, unit, layout, tokenizer)
         self.backbone = system.backbone.build(layout)

@@ -55,16 +55,18 @@ class Linear(Guidance):
 class Proportional(Guidance):
     """From `start`, growing to `scale` with the share of known sites (RandAR, arXiv 2412.01827).
 
-    With `after`, the sites of the step itself count as known (MAR, ARPG).
+    With `after`, the sites of the step itself count as known (MAR, ARPG), but never the last `left` ones (MAR: 1).
     """
 
     scale: float
     start: float = 1.0
     after: bool = False
+    left: int = 0
 
     def at(self, step: int, steps: int, done: int, sites: int, size: int) -> float:
         """Linear in the known sites."""
-        return self.start + (self.scale - self.start) * (done + size * self.after) / sites
+        known = min(done + size * self.after, sites - self.left)
+        return self.start + (self.scale - self.start) * known / sites
 
 
 @dataclass(frozen=True)

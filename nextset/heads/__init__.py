@@ -2,10 +2,12 @@
 
 from .base import Ask, Head, HeadModule, Noisy, Picker
 from .categorical import Categorical
+from .diffusion import Diffusion
 
 __all__ = [
     "Ask",
     "Categorical",
+    "Diffusion",
     "Head",
     "HeadModule",
     "Noisy",

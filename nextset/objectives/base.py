@@ -48,6 +48,11 @@ class Scorer(Protocol):
 class Objective(Spec, ABC):
     """Describes what training minimises."""
 
+    @property
+    def afresh(self) -> bool:
+        """Whether it asks for hidden vectors of single steps, so that the wiring must encode every step afresh."""
+        return False
+
     @abstractmethod
     def loss(
         self, network: Scorer, tokens: Tokens, condition: Tensor, seed: int, progress: float = 1.0

@@ -2,6 +2,7 @@
 
 from .annealed import Annealed, Mixture
 from .base import Order, Plan
+from .cosine import Cosine
 from .diagonal import Diagonal
 from .random import Random
 from .raster import Raster
@@ -10,6 +11,7 @@ __all__ = [
     "Annealed",
     "Diagonal",
     "Mixture",
+    "Cosine",
     "Order",
     "Plan",
     "Random",

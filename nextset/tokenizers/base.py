@@ -20,6 +20,10 @@ class TokenizerModule(nn.Module, ABC):
     def encode(self, images: Tensor) -> Tokens:
         """Tokens of a batch of images, on the layout that the spec gives for their size. Deterministic, without gradient."""
 
+    def drawn(self, images: Tensor, seed: int) -> Tokens:
+        """Tokens that a generator is trained on: those of `encode`, or a draw of `seed` where a picture has a distribution of them."""
+        return self.encode(images)
+
     @abstractmethod
     def decode(self, tokens: Tokens) -> Tensor:
         """Images (B, C, H, W) of tokens, not clamped."""

@@ -45,7 +45,7 @@ class NetworkPhase(Phase):
         tokens = batch.tokens
         self.model.tokenizer.to(batch.images.device)  # parts of the network may read its code vectors
         if tokens is None:
-            tokens = self.model.tokenizer.encode(batch.images).data  # outside autocast: in full precision
+            tokens = self.model.tokenizer.drawn(batch.images, seed).data  # outside autocast: in full precision
         condition = self.model.system.condition.of(batch.labels, batch.captions)
         prepared = self.model.network.condition.prepare(condition, len(tokens), tokens.device)
         return tokens, prepared, seed, step / self.steps

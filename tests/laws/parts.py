@@ -13,22 +13,24 @@ from typing import Any, TypeVar
 
 import torch
 
-from nextset.backbones import Backbone, Llama, Transformer
+from nextset.backbones import Backbone, Llama, MaskedAutoencoder, Transformer
 from nextset.conditions import Condition, Label, Text, Unconditional
 from nextset.decode import Constant, Guidance, Interval, Linear, Pick, PowerCosine, Proportional
 from nextset.errors import UsageError
-from nextset.heads import Categorical, Head
+from nextset.heads import Categorical, Diffusion, Head
 from nextset.layout import Continuous, Discrete, Layout, grid, line, pyramid, video
 from nextset.mixers import Attention, BiasedAttention, Mixer
+from nextset.nn.diffusion import Even, Strided
 from nextset.nn.embedding import CodeVectors, Table
 from nextset.nn.modulation import Each, Grouped
 from nextset.nn.norm import RMS, Layer
 from nextset.nn.rotary import ByOwnAndNext
-from nextset.objectives import NextSet, Objective
+from nextset.objectives import MaskedShare, NextSet, Objective
 from nextset.objectives.adversarial import TokenizerLoss
-from nextset.orders import Annealed, Diagonal, Mixture, Order, Random, Raster
+from nextset.orders import Annealed, Cosine, Diagonal, Mixture, Order, Random, Raster
 from nextset.spec import Spec
 from nextset.tokenizers.base import Tokenizer
+from nextset.tokenizers.kl_vae import KLVAE
 from nextset.tokenizers.patch import Patch
 from nextset.tokenizers.pixel import Pixel
 from nextset.tokenizers.vq import VQ
@@ -59,12 +61,15 @@ TOYS: tuple[Spec, ...] = (
     Patch(2),
     Patch(1, 3),
     VQ(8, 4, 8, (1, 2), blocks=1, latent=8, groups=4),
+    KLVAE(4, 8, (1, 2), blocks=1, groups=4, channels=1),
+    KLVAE(2, 8, (1, 2), blocks=1, groups=4, attention=False, scale=None),
     Raster(),
     Random(),
     Random(1),
     Mixture(0.5),
     Annealed(),
     Diagonal(),
+    Cosine(1),
     Shift(),
     Instructions(2),
     Masked(),
@@ -81,6 +86,7 @@ TOYS: tuple[Spec, ...] = (
     Transformer(16, 2, BiasedAttention(2, Layer()), None, RMS(), rotary_base=100.0, final=RMS()),
     Transformer(16, 2, BiasedAttention(2), modulation=Each(0.1), learned=True),
     Transformer(16, 3, BiasedAttention(2), modulation=Grouped(2), modulated_end=False, learned=True),
+    MaskedAutoencoder(16, 1, BiasedAttention(2), prefix=1, decoder_depth=2),
     Attention(2),
     Attention(4, 2),
     BiasedAttention(2),
@@ -88,17 +94,22 @@ TOYS: tuple[Spec, ...] = (
     BiasedAttention(2, RMS(affine=False)),
     Categorical(),
     Categorical(bias=True, std=0.02),
+    Diffusion(8, 1, Even(5)),
+    Diffusion(8, 2, Strided(4), copies=1, levels=100),
     Unconditional(),
     Label(3, dropout=0.3),
     Label(3, slots=2, vector=True),
     Label(3, slots=0, vector=True),
     Text(6, 4, dropout=0.3),
     NextSet(),
+    MaskedShare(),
+    MaskedShare(0.3, 0.6, 0.1),
     Constant(2.0),
     Linear(3.0, 0.5),
     PowerCosine(3.0, 2.0),
     Proportional(3.0, 0.5),
     Proportional(3.0, after=True),
+    Proportional(3.0, after=True, left=1),
     Interval(2.0, 1, 3),
     Pick(),
     Pick(0.7, 3, 0.9),
@@ -177,13 +188,13 @@ def leaves() -> list[type[Spec]]:
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             importlib.import_module(found.name)
     homes = tuple(f"nextset.{folder}." for folder in FOLDERS)
-    return [cls for cls in _below(Spec) if cls.__module__.startswith(homes) and not inspect.isabstract(cls)]
+    return [cls for cls in below(Spec) if cls.__module__.startswith(homes) and not inspect.isabstract(cls)]
 
 
-def _below(cls: type[Spec]) -> Iterator[type[Spec]]:
+def below(cls: type[Spec]) -> Iterator[type[Spec]]:
     for child in cls.__subclasses__():
         yield child
-        yield from _below(child)
+        yield from below(child)
 
 
 def fitting(order: Order) -> list[Layout]:

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from nextset import Pick
+from nextset import Pick, UsageError
 from nextset.heads import Head, HeadModule
-from nextset.layout import Discrete, Unit
+from nextset.layout import Continuous, Discrete, Unit
 from nextset.noise import Noise
 
 from .parts import CODEC, UNITS, accepts, toys
@@ -75,6 +75,7 @@ def test_probabilities_sum_to_1(head: Head, unit: Unit) -> None:
 
 @over_units
 def test_sampling_follows_log_prob(head: Head, unit: Unit) -> None:
+    every_token(unit)  # skips vectors
     module, hidden = built(head, unit), torch.randn(DIM).double()
     tokens = drawn(module, hidden, None, 1.0, Pick())
     assert_drawn_from(counts(tokens, unit), log_probs(module, hidden, unit).exp() * DRAWS)
@@ -95,6 +96,7 @@ def test_guided_sampling_follows_the_definition(head: Head, unit: Unit, scale: f
 
 @over_units
 def test_temperature_0_takes_the_likeliest(head: Head, unit: Unit) -> None:
+    every_token(unit)  # skips vectors
     module, hidden = built(head, unit), torch.randn(DIM).double()
     tokens = drawn(module, hidden, None, 1.0, Pick(temperature=0))
     assert (tokens == tokens[0]).all()
@@ -121,3 +123,74 @@ def test_loss_is_one_number_a_site_and_teaches(head: Head, unit: Unit) -> None:
     assert hidden.grad is not None
     assert (hidden.grad.abs().sum(-1) > 0).all()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in module.parameters())
+
+
+# -- vectors cannot be listed, so heads that draw them have laws of their own
+
+VECTORS = [(head, unit) for head, unit in CASES if isinstance(unit, Continuous)]
+over_vectors = pytest.mark.parametrize(("head", "unit"), VECTORS, ids=str)
+SITES = 3
+
+
+def setting(head: Head, unit: Continuous) -> tuple[HeadModule, Tensor, Tensor]:
+    """The head, hidden vectors (2, SITES, DIM) and random numbers for them."""
+    module = built(head, unit)
+    return module, torch.randn(2, SITES, DIM).double(), module.draw(Noise(1, range(2)), SITES)
+
+
+@over_vectors
+def test_vectors_loss_teaches(head: Head, unit: Continuous) -> None:
+    """One number a site, finite, with a gradient for every hidden vector and every weight; as seeded, the same again."""
+    module, hidden, _ = setting(head, unit)
+    target = torch.randn(2, SITES, unit.dim).double()
+    hidden.requires_grad_()
+    torch.manual_seed(0)
+    loss = module.train().loss(hidden, target)
+    assert loss.shape == (2, SITES)
+    loss.sum().backward()
+    assert hidden.grad is not None
+    assert (hidden.grad.abs().sum(-1) > 0).all()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in module.parameters())
+    torch.manual_seed(0)
+    assert torch.equal(module.loss(hidden, target), loss)
+
+
+@over_vectors
+@torch.no_grad()
+def test_vectors_are_each_sites_own(head: Head, unit: Continuous) -> None:
+    """A site's vector follows from its own hidden vector and numbers alone, guided or not; other numbers give another."""
+    module, hidden, numbers = setting(head, unit)
+    for unguided, scale in ((None, 1.0), (torch.randn_like(hidden), 2.0)):
+        together = module.sample(hidden, unguided, scale, numbers, Pick())
+        assert together.shape == (2, SITES, unit.dim)
+        alone = module.sample(
+            hidden[1:, 1:2], None if unguided is None else unguided[1:, 1:2], scale, numbers[1:, 1:2], Pick()
+        )
+        torch.testing.assert_close(alone, together[1:, 1:2], rtol=1e-9, atol=1e-9)
+        others = module.sample(hidden, unguided, scale, module.draw(Noise(2, range(2)), SITES), Pick())
+        assert not torch.isclose(others, together).any()
+
+
+@over_vectors
+@torch.no_grad()
+def test_vectors_guided_by_1_or_0_are_one_half(head: Head, unit: Continuous) -> None:
+    """u + s (c - u): equal halves guide nowhere, whatever the scale; s = 1 is the conditional half."""
+    module, hidden, numbers = setting(head, unit)
+    plain = module.sample(hidden, None, 1.0, numbers, Pick())
+    torch.testing.assert_close(module.sample(hidden, hidden, 3.0, numbers, Pick()), plain, rtol=1e-9, atol=1e-9)
+    other = torch.randn_like(hidden)
+    torch.testing.assert_close(module.sample(hidden, other, 1.0, numbers, Pick()), plain, rtol=1e-9, atol=1e-9)
+    assert not torch.isclose(module.sample(hidden, other, 2.0, numbers, Pick()), plain).any()
+
+
+@over_vectors
+def test_vectors_have_a_density_or_say_no(head: Head, unit: Continuous) -> None:
+    """ln p is finite, one number a site, or refused by name."""
+    module, hidden, _ = setting(head, unit)
+    try:
+        log_prob = module.log_prob(hidden, torch.randn(2, SITES, unit.dim).double())
+    except UsageError as error:
+        assert type(head).__name__ in str(error)  # noqa: PT017
+    else:
+        assert log_prob.shape == (2, SITES)
+        assert log_prob.isfinite().all()

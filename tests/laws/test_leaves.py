@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
+import pkgutil
 
 import pytest
 
-from nextset import System, UsageError, catalogue
-from nextset.nn import embedding, feedforward, modulation, norm, rotary
+from nextset import System, UsageError, catalogue, nn
 from nextset.spec import Spec
 
-from .parts import APART, KINDS, TOYS, leaves, toys
+from .parts import APART, KINDS, TOYS, below, leaves, toys
 
-PIECES = [
-    leaf
-    for home in (norm, feedforward, modulation, embedding, rotary)
-    for leaf in vars(home).values()
-    if isinstance(leaf, type)
-]
+for found in pkgutil.iter_modules(nn.__path__):
+    importlib.import_module(f"{nn.__name__}.{found.name}")
+PIECES = [cls for cls in below(Spec) if cls.__module__.startswith(f"{nn.__name__}.")]
 NAMES = {leaf.__name__: leaf for leaf in (*leaves(), *map(type, TOYS), *PIECES, System)}
 SPECS = (*TOYS, *(spec for name in catalogue.names() for spec in catalogue.sizes(name).values()))
 

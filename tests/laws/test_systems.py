@@ -28,6 +28,7 @@ from .toys import (
     place,
     random_images,
     random_tokens,
+    same,
     teacher_forced,
     tiny,
     toy,
@@ -162,7 +163,7 @@ def test_reproducible(name: str) -> None:
     condition = conditions(model, 5)
     together = model.generate(condition, seed=7)
     assert torch.equal(model.generate(condition, seed=7), together)
-    assert torch.equal(model.generate(condition[3:], seed=7, first=3), together[3:])
+    assert same(model, model.generate(condition[3:], seed=7, first=3), together[3:])
     assert not torch.equal(model.generate(condition, seed=8), together)
 
 
@@ -302,7 +303,7 @@ def test_guidance_of_1_is_no_guidance(name: str, monkeypatch: pytest.MonkeyPatch
         patched.setattr(part, "null", None)
         unguided = model.generate(condition, guidance=1.0)
     if guidable(model.system):
-        assert torch.equal(unguided, nearly)
+        assert same(model, unguided, nearly)
     else:
         with pytest.raises(UsageError, match="guidance"):
             model.generate(condition, guidance=2.0)
@@ -312,8 +313,10 @@ def test_bfloat16(name: str) -> None:
     """In bfloat16 the model encodes, scores and draws; its loss is that of float32 up to the weights' rounding."""
     model = lively(tiny(name))
     images, condition = random_images(model, 4), conditions(model, 4)
+    torch.manual_seed(0)  # the noise of heads
     exact = model.loss(images, condition)["loss"].item()
     model = model.to(torch.bfloat16)
+    torch.manual_seed(0)
     rounded = model.loss(images, condition)["loss"].item()
     assert abs(rounded - exact) < 0.05 * exact  # 8 bits of mantissa, a few layers, logits of a few units
     assert model.generate(condition, seed=1).isfinite().all()

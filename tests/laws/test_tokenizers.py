@@ -58,7 +58,7 @@ def test_decoding_gives_images_back(part: Tokenizer) -> None:
 @over_tokenizers
 def test_samples_do_not_mix(part: Tokenizer) -> None:
     """The same picture has the same tokens every time, and alone as in a batch."""
-    module, given = built(part), images(part, sizes(part)[0])
+    module, given = built(part).double(), images(part, sizes(part)[0])
     tokens = module.encode(given).data
     assert torch.equal(module.encode(given).data, tokens)
     for i in range(3):

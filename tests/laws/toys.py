@@ -116,7 +116,8 @@ def excite(model: Model, seed: int = 0, std: float = 0.4) -> Model:
 def lively(system: System, double: bool = False) -> Model:
     """The excited model of a system, in float64 where exactness is asked."""
     torch.manual_seed(0)
-    model = excite(system.build())
+    vectors = isinstance(system.tokenizer.unit, Continuous)  # no softmax keeps them in the range of pixels
+    model = excite(system.build(), std=0.1 if vectors else 0.4)
     return model.double() if double else model
 
 
@@ -149,6 +150,13 @@ def random_tokens(model: Model, batch: int, seed: int = 0) -> Tensor:
 def random_images(model: Model, batch: int, seed: int = 0) -> Tensor:
     """Random images (B, C, H, W) that the tokenizer can draw."""
     return model.decode(Tokens(random_tokens(model, batch, seed), model.system.layout)).float()
+
+
+def same(model: Model, ours: Tensor, theirs: Tensor) -> bool:
+    """Whether these are the same pictures: to the bit where tokens are ids, which hide rounding; vectors show how products are cut."""
+    if isinstance(model.system.tokenizer.unit, Discrete):
+        return torch.equal(ours, theirs)
+    return torch.allclose(ours, theirs, rtol=0, atol=1e-4)
 
 
 def conditions(model: Model, batch: int) -> Tensor:

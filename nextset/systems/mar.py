@@ -1,0 +1,115 @@
+"""MAR (Li et al. 2024, arXiv 2406.11838): autoregression without quantisation, in sets of sites in any order.
+
+tokenizer  KL-VAE latents, 16 numbers a site; generators train on samples of the posterior
+order      uniformly random, cut into sets by a cosine
+wiring     masks re-encoded: a ViT encodes 64 class slots and the known tokens, another all slots, mask vectors for the unknown
+head       a small diffusion model a token, an MLP under the hidden vector; the temperature scales its noise
+objective  the loss of everything unknown, given a random known share of at most 30%
+guidance   on the diffusion's noise, growing with the share of known sites
+New here: tokenizers/kl_vae.py, backbones/masked.py, heads/diffusion.py, orders/cosine.py, objectives/masked_share.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..backbones import MaskedAutoencoder
+from ..conditions import Label
+from ..decode import Proportional
+from ..heads import Diffusion
+from ..keymap import Joined, KeyMap, Squeezed
+from ..mixers import BiasedAttention
+from ..nn.diffusion import Even, Strided
+from ..objectives import MaskedShare
+from ..orders import Cosine
+from ..system import System
+from ..tokenizers.base import Tokenizer
+from ..tokenizers.kl_vae import KLVAE
+from ..tokenizers.patch import Patch
+from ..wirings import Masked
+
+IMAGENET, PICTURES = Label(1000, slots=64), (KLVAE(), 256)
+
+
+def mar(
+    dim: int,
+    depth: int,
+    heads: int,
+    head: Diffusion,
+    guidance: float = 3.0,
+    steps: int = 256,
+    condition: Label = IMAGENET,
+    pictures: tuple[Tokenizer, int] = PICTURES,
+) -> System:
+    """`depth` blocks of width `dim` each for encoder and decoder; `pictures` are a tokenizer and the side in pixels."""
+    tokenizer, side = pictures
+    return System(
+        tokenizer=tokenizer,
+        size=(side, side),
+        order=Cosine(steps),
+        wiring=Masked(),
+        backbone=MaskedAutoencoder(dim, depth, BiasedAttention(heads), prefix=condition.slots),
+        head=head,
+        condition=condition,
+        objective=MaskedShare(),
+        guidance=Proportional(guidance, after=True, left=1),
+    )
+
+
+SMALL = KLVAE(4, width=16, multipliers=(1, 2, 2), blocks=1, groups=8, attention=False, scale=None, beta=1e-4)
+
+SIZES = {
+    "b": mar(768, 12, 12, Diffusion(1024, 6), 2.9),
+    "l": mar(1024, 16, 16, Diffusion(1280, 8), 3.0),
+    "h": mar(1280, 20, 16, Diffusion(1536, 12), 3.2),
+    "digits": mar(96, 3, 4, Diffusion(128, 3, Even(50)), 2.0, 16, Label(10, slots=4), (Patch(2), 8)),
+    "shapes": mar(128, 3, 4, Diffusion(256, 3, Even(50)), 2.0, 16, Label(4, slots=4), (SMALL, 32)),
+}
+TINY = replace(
+    mar(16, 1, 2, Diffusion(16, 1, Strided(4)), 2.0, 3, Label(3, slots=2), (Patch(2), 4)),
+    objective=MaskedShare(0.3, mean=0.5),  # of four sites some are known
+)
+
+PUBLISHED = {
+    size: (f"mar_{label}/checkpoint-last.pth",) for size, label in (("b", "base"), ("l", "large"), ("h", "huge"))
+}
+_BLOCK = {
+    "mixer_norm": "norm1",
+    "mixer.qkv": "attn.qkv",
+    "mixer.out": "attn.proj",
+    "feedforward_norm": "norm2",
+    "feedforward.rise": "mlp.fc1",
+    "feedforward.fall": "mlp.fc2",
+}
+_LAYERS = {
+    "wiring.embed": "z_proj",
+    "backbone.input_norm": "z_proj_ln",
+    "backbone.encoder_norm": "encoder_norm",
+    "backbone.between": "decoder_embed",
+    "backbone.decoder_norm": "decoder_norm",
+    **{
+        f"backbone.{side}.{{}}.{our}": f"{side}_blocks.{{}}.{their}"
+        for side in ("encoder", "decoder")
+        for our, their in _BLOCK.items()
+    },
+    "head.net.time.{}": "diffloss.net.time_embed.mlp.{}",
+    "head.net.condition": "diffloss.net.cond_embed",
+    "head.net.rise": "diffloss.net.input_proj",
+    "head.net.blocks.{}.norm": "diffloss.net.res_blocks.{}.in_ln",
+    "head.net.blocks.{}.rise": "diffloss.net.res_blocks.{}.mlp.0",
+    "head.net.blocks.{}.fall": "diffloss.net.res_blocks.{}.mlp.2",
+    "head.net.modulation.maps.{}": "diffloss.net.res_blocks.{}.adaLN_modulation.1",
+    "head.net.end.map": "diffloss.net.final_layer.adaLN_modulation.1",
+    "head.net.out": "diffloss.net.final_layer.linear",
+}
+_POSITIONS = {"encoder": "encoder", "decoder": "decoder", "site": "diffusion"}
+KEYS = KeyMap(
+    {
+        "condition.embed.weight": Joined(("class_emb.weight", "fake_latent"), rows=(0, 1)),
+        "wiring.mask": Squeezed("mask_token", (0, 1)),
+        **{
+            f"backbone.{ours}_positions": Squeezed(f"{theirs}_pos_embed_learned") for ours, theirs in _POSITIONS.items()
+        },
+        **{f"{our}.{kind}": f"{their}.{kind}" for our, their in _LAYERS.items() for kind in ("weight", "bias")},
+    },
+)

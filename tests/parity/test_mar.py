@@ -1,0 +1,283 @@
+"""MAR against recorded outputs of the official code: the transformer and whole chains with their noise; and every published size.
+
+Recordings lie in the folder that NEXTSET_PARITY names; sizes, masks, orders, steps, scales and noise come from them. Tolerances from the
+README: 1e-4 for hidden vectors, network outputs and pixels; chains relative to their deviation, 1e-4 where they start below the last level
+of noise, 1e-3 where they start at it (which multiplies errors by 2e4).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from nextset import Layout, Model, Pick, System, weights
+from nextset.backbones import MaskedAutoencoder
+from nextset.conditions import Label
+from nextset.decode import Constant, Guidance, Proportional
+from nextset.heads import Diffusion
+from nextset.heads.diffusion import DiffusionModule
+from nextset.mixers import BiasedAttention
+from nextset.nn.diffusion import Even, Spacing, Strided
+from nextset.noise import Noise
+from nextset.orders import Order, Plan
+from nextset.orders.cosine import unmasked_sizes
+from nextset.systems.mar import KEYS, PUBLISHED, SIZES, TINY
+from nextset.tokenizers.kl_vae import KLVAE
+
+FOLDER = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity")) / "mar"
+pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"{FOLDER} is absent: set NEXTSET_PARITY to the recordings")
+PLAIN, CHAIN, STEEP = 1e-4, 1e-4, 1e-3
+CPU = torch.device("cpu")
+
+
+def read(name: str) -> Any:
+    path = FOLDER / name
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+CONFIG, MANIFEST = read("config.json"), read("published.json").get("models", {})
+RUNS = {run["name"]: run for run in CONFIG.get("runs", ())}
+
+
+@dataclass(frozen=True)
+class Given(Order):
+    """Recorded orders, in given steps."""
+
+    perm: tuple[tuple[int, ...], ...]
+    steps: tuple[int, ...]
+
+    def sizes(self, layout: Layout) -> tuple[int, ...]:
+        """As recorded."""
+        return self.steps
+
+    def plan(self, layout: Layout, noise: Noise) -> Plan:
+        """As recorded."""
+        return Plan(torch.tensor(self.perm), self.steps)
+
+
+def near(ours: Tensor, theirs: Tensor, tolerance: float = PLAIN) -> None:
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=tolerance)
+
+
+def near_chain(ours: Tensor, theirs: Tensor, share: float) -> None:
+    """Within a share of the deviation of what was recorded."""
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=share * theirs.std().item())
+
+
+def spacing(setting: str) -> Spacing:
+    """The official words for which levels are visited."""
+    return Strided(int(setting[4:])) if setting.startswith("ddim") else Even(int(setting))
+
+
+@pytest.fixture(scope="module")
+def io() -> dict[str, Tensor]:
+    return load_file(FOLDER / "io.safetensors")
+
+
+def system_of(official: Mapping[str, Any]) -> System:
+    """Our system of the official constructor arguments."""
+    assert official["encoder_embed_dim"] == official["decoder_embed_dim"]
+    assert official["encoder_num_heads"] == official["decoder_num_heads"]
+    assert official["patch_size"] == 1
+    return replace(
+        TINY,
+        tokenizer=KLVAE(official["vae_embed_dim"], 8, (1,) * (official["vae_stride"].bit_length()), 1, groups=8),
+        size=(official["img_size"], official["img_size"]),
+        backbone=MaskedAutoencoder(
+            official["encoder_embed_dim"],
+            official["encoder_depth"],
+            BiasedAttention(official["encoder_num_heads"]),
+            official["buffer_size"],
+            official["decoder_depth"],
+            dropout=official["attn_dropout"],
+        ),
+        condition=Label(official["class_num"], official["label_drop_prob"], slots=official["buffer_size"]),
+        head=Diffusion(
+            official["diffloss_w"],
+            official["diffloss_d"],
+            spacing(official["num_sampling_steps"]),
+            official["diffusion_batch_mul"],
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    """The system with the official weights, on latents; `test_kl_vae.py` sees to their tokenizer."""
+    built = system_of(CONFIG["constructor"]["models.mar.MAR"]).build().eval()
+    official = load_file(FOLDER / "weights_mar.safetensors")
+    weights.load_exactly(built.network, KEYS.to_ours(official), str(FOLDER))
+    back = KEYS.to_theirs(built.network.state_dict())
+    assert back.keys() == official.keys()
+    assert all(torch.equal(back[key], official[key]) for key in official)
+    return built
+
+
+def head_of(model: Model) -> DiffusionModule:
+    assert isinstance(model.network.head, DiffusionModule)
+    return model.network.head
+
+
+def tokens(latents: Tensor) -> Tensor:
+    """A map (B, C, h, w) as tokens (B, N, C)."""
+    return latents.flatten(2).transpose(1, 2)
+
+
+# -- transformer
+
+
+def split(io: dict[str, Tensor]) -> Plan:
+    """The recorded order turned round (the official code masks its front), in a known and an unknown step."""
+    unknown = int(io["gen_mask"][0].sum())
+    sites = io["gen_mask"].shape[1]
+    return Plan(io["gen_orders"].flip(1), (sites - unknown, unknown))
+
+
+def test_patches_and_mask(io: dict[str, Tensor]) -> None:
+    near(tokens(io["gen_latents"]), io["gen_patchified"], 0)
+    plan = split(io)
+    assert plan.sizes[1] == math.ceil(sum(plan.sizes) * CONFIG["mask_rate"])
+    late = torch.arange(sum(plan.sizes)).ge(plan.sizes[0]).float().expand_as(io["gen_mask"])
+    near(plan.to_sites(late), io["gen_mask"], 0)
+
+
+@torch.no_grad()
+def test_encoder_sees_known_tokens_only(model: Model, io: dict[str, Tensor]) -> None:
+    network, plan = model.network, split(io)
+    call = network.script(plan.sizes, CPU).steps[1]
+    x = network.wiring.fill(call, network.condition(io["gen_labels"]).prefix, io["gen_patchified"], plan)
+    slots = call.slots(x, plan)
+    backbone = network.backbone
+    places = backbone._places(slots.site)  # type: ignore[operator]
+    known = backbone.encode(slots, places, iter([None] * 99))  # type: ignore[operator]
+    rows = places[:, slots.filled].argsort(1)  # the official order is by site
+    near(known.gather(1, rows[..., None].expand_as(known)), io["gen_encoder_out"])
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("gen_z", "class"), ("gen_z_uncond", "null"), ("gen_z_train_labeldrop", "mixed")]
+)
+@torch.no_grad()
+def test_hidden_vectors(name: str, kind: str, model: Model, io: dict[str, Tensor]) -> None:
+    """Of all that is unknown; the recorded ones of known sites have no use."""
+    plan, labels = split(io), io["gen_labels"]
+    nobody = torch.full_like(labels, CONFIG["constructor"]["models.mar.MAR"]["class_num"])
+    dropped = {"class": labels, "null": nobody, "mixed": torch.where(io["gen_label_drop"] == 1, nobody, labels)}[kind]
+    hidden = model.network.hidden_at(1, io["gen_patchified"], model.network.condition(dropped), plan)
+    near(hidden, plan.to_ranks(io[name])[:, plan.sizes[0] :])
+
+
+# -- whole chains
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_generation(name: str, model: Model, io: dict[str, Tensor]) -> None:
+    """Through the engine, with the recorded orders and noise: what is masked when, the scales, hidden vectors, and the latents."""
+    run, own = RUNS[name], model.system
+    perm, channels = io["sample_orders"].flip(1), own.tokenizer.unit.dim  # type: ignore[union-attr]
+    sites = perm.shape[1]
+    sizes = unmasked_sizes(sites, run["num_iter"])
+    plan = Plan(perm, sizes)
+    masks = torch.stack(
+        [plan.to_sites((torch.arange(sites) >= start).float().expand_as(perm)) for start in plan.starts[:-1]]
+    )
+    near(masks, io[f"{name}_mask_before"], 0)
+    guidance: Guidance = Constant(run["cfg"])
+    if run["cfg_schedule"] == "linear":
+        guidance = Proportional(run["cfg"], after=True, left=1)
+    near(torch.tensor(guidance.scales(sizes)), io[f"{name}_cfg_iter"], 1e-5)
+
+    head = head_of(model)
+    spec = replace(
+        head.spec,
+        spacing=spacing(run.get("num_sampling_steps", CONFIG["constructor"]["models.mar.MAR"]["num_sampling_steps"])),
+    )
+    numbers = replayed(name, io, plan, spec.spacing.count, channels)
+    seen: list[Tensor] = []
+    sample = head.sample
+
+    def watched(hidden: Tensor, unguided: Tensor | None, *rest: Any) -> Tensor:
+        seen.append(torch.cat([hidden, unguided]) if unguided is not None else hidden)
+        return sample(hidden, unguided, *rest)
+
+    labels = io["gen_labels"] if run["labels"] else None
+    steep = CHAIN if isinstance(spec.spacing, Strided) else STEEP
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(model, "system", replace(own, order=Given(tuple(map(tuple, perm.tolist())), sizes)))
+        patched.setattr(head, "spec", spec)
+        patched.setattr(head, "sample", watched)
+        patched.setattr(head, "draw", lambda noise, count: numbers)
+        *_, last = model.stream(labels, count=len(perm), guidance=guidance, pick=Pick(run["temperature"]))
+    for step, hidden in enumerate(seen):
+        ranks = slice(plan.starts[step], plan.starts[step + 1])
+        near_chain(by_site(hidden, plan, ranks), io[f"{name}_z_step{step}"], steep)
+    near_chain(last.decoding.tokens.data, tokens(io[f"{name}_latents"]), steep)
+
+
+def by_site(values: Tensor, plan: Plan, ranks: slice) -> Tensor:
+    """Values (B or 2 B, n, ...) by rank, flat in the order of the official mask: samples, then sites."""
+    order = plan.perm[:, ranks].argsort(1)
+    order = torch.cat([order] * (len(values) // len(order)))
+    return values.gather(1, order[..., None].expand_as(values)).flatten(0, 1)
+
+
+def replayed(name: str, io: dict[str, Tensor], plan: Plan, steps: int, channels: int) -> Tensor:
+    """The recorded noise as a head draws it, (B, N, S, C) by rank."""
+    numbers = torch.zeros(*plan.perm.shape, steps, channels)
+    for step, (start, size) in enumerate(zip(plan.starts, plan.sizes, strict=False)):
+        init, noise = io[f"{name}_init_noise_step{step}"], io[f"{name}_step_noise_step{step}"]
+        rows = torch.cat([init[None], noise[:-1, : len(init)]]).transpose(0, 1).unflatten(0, (len(plan.perm), size))
+        order = plan.perm[:, start : start + size].argsort(1).argsort(1)
+        numbers[:, start : start + size] = torch.stack([row[o] for row, o in zip(rows, order, strict=True)])
+    return numbers
+
+
+# -- published files
+
+
+@pytest.mark.parametrize("name", [name for name in MANIFEST if "VAE" not in name])
+def test_every_published_key_and_shape(name: str) -> None:
+    entry = MANIFEST[name]
+    theirs = {key: tuple(shape) for key, (shape, _) in entry["state_dict"].items()}
+    (official,) = entry["constructor"].values()
+    size = next(
+        s
+        for s in SIZES.values()
+        if (s.backbone.width, s.head.width) == (theirs["mask_token"][-1], official["diffloss_w"])  # type: ignore[attr-defined]
+    )
+    assert size.head == Diffusion(
+        official["diffloss_w"],
+        official["diffloss_d"],
+        spacing(official["num_sampling_steps"]),
+        official["diffusion_batch_mul"],
+    )
+    assert size.condition == Label(official["class_num"], official["label_drop_prob"], slots=official["buffer_size"])
+    assert size.size == (official["img_size"], official["img_size"])
+    assert size.tokenizer.unit.dim == official["vae_embed_dim"]  # type: ignore[union-attr]
+    assert size.order.steps == entry["evaluation"]["num_iter"]  # type: ignore[attr-defined]
+    assert size.guidance == Proportional(entry["evaluation"]["cfg"], after=True, left=1)
+    with torch.device("meta"):
+        state = size.network().state_dict()
+    assert {key: tuple(value.shape) for key, value in KEYS.to_theirs(state).items()} == theirs
+    back = KEYS.to_ours({key: torch.empty(shape, device="meta") for key, shape in theirs.items()})
+    assert {key: value.shape for key, value in back.items()} == {key: value.shape for key, value in state.items()}
+    assert sum(math.prod(shape) for shape in theirs.values()) == entry["parameters"]
+
+
+def test_every_published_size_has_a_file() -> None:
+    labels = {
+        next(iter(entry["constructor"])).removeprefix("models.mar.")
+        for name, entry in MANIFEST.items()
+        if "VAE" not in name
+    }
+    assert {file.split("/")[0] for files in PUBLISHED.values() for file in files} == labels
