@@ -10,7 +10,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -144,42 +144,89 @@ def _reason(error: Exception) -> str:
 
 
 @dataclass(frozen=True)
-class KeyMap:
-    """Names of another layout for ours: `{ours: theirs}`, where `{}` stands for one number, in order of appearance.
+class Rows:
+    """One tensor of theirs that holds several of ours, one after another along the first axis.
 
-    Several of theirs under one of ours are joined along the first axis, in equal parts.
+    `rows` is for each of ours how many they are: a number, the name of another tensor of theirs that has as many, or None: the rest.
+    0 is a single row that is a vector in ours.
+    """
+
+    ours: tuple[str, ...]
+    rows: tuple[int | str | None, ...]
+
+    def split(self, whole: Tensor, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The parts under our names."""
+        counts = [len(state[rows]) if isinstance(rows, str) else rows for rows in self.rows]
+        rest = len(whole) - sum(max(count, 1) for count in counts if count is not None)
+        parts = whole.split([rest if count is None else max(count, 1) for count in counts])
+        return {
+            name: part[0] if rows == 0 else part for name, rows, part in zip(self.ours, self.rows, parts, strict=True)
+        }
+
+    def join(self, state: dict[str, Tensor]) -> Tensor:
+        """The way back; takes the parts out of `state`."""
+        parts = [state.pop(name) for name in self.ours]
+        return torch.cat([part[None] if rows == 0 else part for part, rows in zip(parts, self.rows, strict=True)])
+
+
+@dataclass(frozen=True)
+class KeyMap:
+    """Names of another layout for ours: `{ours: theirs}`, where `{}` stands for one number, in order of appearance, and a
+    `*` at the end for all that is left of a name; earlier rules come first.
+
+    Several of theirs under one of ours are joined along the first axis, in equal parts; `stacked` are those of theirs that hold
+    several of ours. What is `dropped` of theirs is not needed, and is not made on the way back.
+    `fresh` are those of ours that theirs have not: zeros, as many as another of ours has rows, or where that is None a count.
     """
 
     names: Mapping[str, str | tuple[str, ...]]
+    stacked: Mapping[str, Rows] = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()
+    fresh: Mapping[str, str | None] = field(default_factory=dict)
 
     def to_ours(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Renames a state dict of the other layout. Keys that no rule names are kept under their own name, to be reported."""
-        left = dict(state)
+        left = {key: value for key, value in state.items() if key not in self.dropped}
         ours: dict[str, Tensor] = {}
+        for name, rows in self.stacked.items():
+            if name in left:
+                ours |= rows.split(left.pop(name), state)
         for mine, theirs in self.names.items():
             parts = (theirs,) if isinstance(theirs, str) else theirs
-            for numbers in _numbers(parts[0], state):
-                keys = [part.format(*numbers) for part in parts]
+            for numbers in _numbers(parts[0], left):
+                keys = [_filled(part, numbers) for part in parts]
                 if all(key in left for key in keys):
                     pieces = [left.pop(key) for key in keys]
-                    ours[mine.format(*numbers)] = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+                    ours[_filled(mine, numbers)] = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+        for name, like in self.fresh.items():
+            if like is None and ours:
+                ours[name] = torch.zeros((), dtype=torch.int64, device=next(iter(ours.values())).device)
+            elif like in ours:
+                ours[name] = ours[like].new_zeros(len(ours[like]))
         return ours | left
 
     def to_theirs(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The way back. Raises UsageError for a key without a rule."""
         theirs: dict[str, Tensor] = {}
-        left = dict(state)
+        left = {key: value for key, value in state.items() if key not in self.fresh}
+        for name, rows in self.stacked.items():
+            if all(mine in left for mine in rows.ours):
+                theirs[name] = rows.join(left)
         for mine, names in self.names.items():
             parts = (names,) if isinstance(names, str) else names
-            for numbers in _numbers(mine, state):
-                whole = left.pop(mine.format(*numbers))
+            for numbers in _numbers(mine, left):
+                whole = left.pop(_filled(mine, numbers))
                 pieces = (whole,) if len(parts) == 1 else whole.chunk(len(parts))
-                theirs |= {part.format(*numbers): piece for part, piece in zip(parts, pieces, strict=True)}
+                theirs |= {_filled(part, numbers): piece for part, piece in zip(parts, pieces, strict=True)}
         if left:
             raise UsageError(f"no name in the other layout for {_few(left)}")
         return theirs
 
 
 def _numbers(template: str, keys: Iterable[str]) -> list[tuple[str, ...]]:
-    pattern = re.compile(re.escape(template).replace(r"\{\}", r"(\d+)"))
+    pattern = re.compile(re.escape(template).replace(r"\{\}", r"(\d+)").replace(r"\*", r"([\w.]+)"))
     return [match.groups() for match in map(pattern.fullmatch, keys) if match]
+
+
+def _filled(template: str, numbers: tuple[str, ...]) -> str:
+    return template.replace("*", "{}").format(*numbers)

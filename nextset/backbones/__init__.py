@@ -1,12 +1,16 @@
 """What computes?"""
 
 from .base import Backbone, BackboneModule
+from .bert import Bert
 from .llama import Llama
 from .transformer import Transformer
+from .uvit import UViT
 
 __all__ = [
     "Backbone",
     "BackboneModule",
+    "Bert",
     "Llama",
     "Transformer",
+    "UViT",
 ]

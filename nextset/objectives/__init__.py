@@ -1,9 +1,15 @@
 """What does training minimise?"""
 
+from .any_order import AnyOrder
 from .base import Objective, Scorer
+from .masked_diffusion import MaskedDiffusion
+from .masked_tokens import MaskedTokens
 from .next_set import NextSet
 
 __all__ = [
+    "AnyOrder",
+    "MaskedDiffusion",
+    "MaskedTokens",
     "NextSet",
     "Objective",
     "Scorer",

@@ -48,6 +48,11 @@ class Scorer(Protocol):
 class Objective(Spec, ABC):
     """Describes what training minimises."""
 
+    @property
+    def reveals(self) -> bool:
+        """Whether it shows each sample sites of its own (`Scorer.revealed`), which only wiring Masked can."""
+        return False
+
     @abstractmethod
     def loss(
         self, network: Scorer, tokens: Tokens, condition: Tensor, seed: int, progress: float = 1.0

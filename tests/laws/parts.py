@@ -13,20 +13,23 @@ from typing import Any, TypeVar
 
 import torch
 
-from nextset.backbones import Backbone, Llama, Transformer
+from nextset.backbones import Backbone, Bert, Llama, Transformer, UViT
 from nextset.conditions import Condition, Label, Text, Unconditional
-from nextset.decode import Constant, Guidance, Interval, Linear, Pick, PowerCosine, Proportional
+from nextset.decode import Constant, CosineRamp, Guidance, Interval, Linear, Pick, PowerCosine, Proportional, Ramp
 from nextset.errors import UsageError
 from nextset.heads import Categorical, Head
 from nextset.layout import Continuous, Discrete, Layout, grid, line, pyramid, video
 from nextset.mixers import Attention, BiasedAttention, Mixer
+from nextset.nn.feedforward import MLP
+from nextset.nn.masking import Arccos, Cosine, Power
 from nextset.nn.modulation import Each, Grouped
 from nextset.nn.norm import RMS, Layer
-from nextset.objectives import NextSet, Objective
+from nextset.objectives import AnyOrder, MaskedDiffusion, MaskedTokens, NextSet, Objective
 from nextset.objectives.adversarial import TokenizerLoss
-from nextset.orders import Order, Random, Raster
+from nextset.orders import Budget, Confidence, Order, Random, Raster, Unmasking
 from nextset.spec import Spec
 from nextset.tokenizers.base import Tokenizer
+from nextset.tokenizers.maskgit_vq import MaskGITVQ
 from nextset.tokenizers.patch import Patch
 from nextset.tokenizers.pixel import Pixel
 from nextset.tokenizers.vq import VQ
@@ -57,9 +60,15 @@ TOYS: tuple[Spec, ...] = (
     Patch(2),
     Patch(1, 3),
     VQ(8, 4, 8, (1, 2), blocks=1, latent=8, groups=4),
+    MaskGITVQ(8, 4, 8, (1, 2), blocks=1, groups=4),
     Raster(),
     Random(),
     Random(1),
+    Budget((1, 2, 3)),
+    Confidence(2),
+    Confidence(3, Cosine(), (2.0, 1.0), (2.0, 0.0), (1.3, 0.5)),
+    Unmasking(3),
+    Unmasking(4, Arccos(), Cosine()),
     Shift(),
     Instructions(2),
     Masked(),
@@ -69,6 +78,8 @@ TOYS: tuple[Spec, ...] = (
     Transformer(16, 2, BiasedAttention(2, Layer()), None, RMS(), rotary_base=100.0, final=RMS()),
     Transformer(16, 2, BiasedAttention(2), modulation=Each(0.1), learned=True),
     Transformer(16, 3, BiasedAttention(2), modulation=Grouped(2), modulated_end=False, learned=True),
+    Bert(16, 3, BiasedAttention(2), MLP(24)),
+    UViT(16, 4, BiasedAttention(2, inner=False), MLP(32), dropout=0.1),
     Attention(2),
     Attention(4, 2),
     BiasedAttention(2),
@@ -82,11 +93,18 @@ TOYS: tuple[Spec, ...] = (
     Label(3, slots=0, vector=True),
     Text(6, 4, dropout=0.3),
     NextSet(),
+    MaskedTokens(),
+    MaskedTokens(Cosine(), 0.0),
+    AnyOrder(),
+    MaskedDiffusion(),
+    MaskedDiffusion(Power(3.0), 1e-3),
     Constant(2.0),
     Linear(3.0, 0.5),
     PowerCosine(3.0, 2.0),
     Proportional(3.0, 0.5),
     Proportional(3.0, after=True),
+    Ramp(3.0, 0.5),
+    CosineRamp(3.0, 2.0),
     Interval(2.0, 1, 3),
     Pick(),
     Pick(0.7, 3, 0.9),
