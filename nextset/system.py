@@ -79,15 +79,15 @@ class Network(nn.Module):
         layout, unit, dim = system.layout, system.tokenizer.unit, system.backbone.width
         self.system = system
         self.layout = layout
-        # the tables of the whole sequence are made here once, so that a wiring that cannot follow the order says so now
-        whole = system.wiring.whole(system.order.sizes(layout), system.condition.slots)
-        system.backbone.check(whole)
         masks = {"order": isinstance(system.order, Adaptive), "objective": system.objective.reveals}
         for place in (place for place, needed in masks.items() if needed and not isinstance(system.wiring, Masked)):
             raise UsageError(
                 f"{place} {type(getattr(system, place)).__name__} lets each sample know sites of its own, but wiring "
                 f"{type(system.wiring).__name__} cannot; use Masked()"
             )
+        # the tables of the whole sequence are made here once, so that a wiring that cannot follow the order says so now
+        whole = system.wiring.whole(system.order.sizes(layout), system.condition.slots)
+        system.backbone.check(whole)
         if system.backbone.modulated and not system.condition.vector:
             raise UsageError(
                 f"backbone {type(system.backbone).__name__} is modulated by a vector, but condition "

@@ -20,7 +20,7 @@ import nextset
 from nextset import Model, NextsetError, UsageError
 from nextset.backbones import Llama
 from nextset.mixers import Attention
-from nextset.weights import CONFIG, WEIGHTS, KeyMap, load_exactly, save_tensors
+from nextset.weights import CONFIG, WEIGHTS, KeyMap, Rows, load_exactly, save_tensors
 from tests.laws.toys import BASE, lively
 
 
@@ -269,6 +269,38 @@ def test_key_map_both_ways() -> None:
     back = KEYS.to_theirs(ours)
     assert back.keys() == theirs.keys()
     assert all(torch.equal(back[key], value) for key, value in theirs.items())
+
+
+def test_what_is_left_of_a_name_and_earlier_rules_first() -> None:
+    special, weight, bias = numbered((2,), (3,), (4,))
+    keys = KeyMap({"a.{}.odd.*": "x{}.strange.*", "a.{}.*": "x{}.*"})
+    theirs = {"x0.strange.w": special, "x0.fc.w": weight, "x12.fc.b": bias}
+    ours = keys.to_ours(theirs)
+    assert ours.keys() == {"a.0.odd.w", "a.0.fc.w", "a.12.fc.b"}
+    assert keys.to_theirs(ours).keys() == theirs.keys()
+
+
+def test_one_tensor_of_theirs_for_several_of_ours() -> None:
+    """So many rows, as many as another of theirs has, one that is a vector, and the rest."""
+    table, head = numbered((9, 2), (4, 2))
+    rows = Rows(("tokens", "two", "mask", "classes"), ("head", 2, 0, None))
+    keys = KeyMap(
+        {"out": "head"}, {"table": rows}, dropped=("position_ids",), fresh={"hits": "tokens", "batches": None}
+    )
+    ours = keys.to_ours({"table": table, "head": head, "position_ids": torch.arange(3)})
+    assert {key: tuple(value.shape) for key, value in ours.items()} == {
+        "tokens": (4, 2),
+        "two": (2, 2),
+        "mask": (2,),
+        "classes": (2, 2),
+        "out": (4, 2),
+        "hits": (4,),
+        "batches": (),
+    }
+    assert torch.equal(ours["mask"], table[6])
+    back = keys.to_theirs(ours)
+    assert back.keys() == {"table", "head"}
+    assert torch.equal(back["table"], table)
 
 
 def test_renaming_copies_nothing() -> None:

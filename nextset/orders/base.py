@@ -85,7 +85,7 @@ class Chooser(ABC):
     drafts: int = (
         1  # how often all sites are drawn with fresh numbers; 1: a site has one number for whichever step it is kept in
     )
-    confident: bool = False  # whether it asks how sure the head is
+    confident: bool = False  # as its order says
 
     def softened(self, step: int) -> tuple[float, float]:
         """The temperature that a token is drawn with in `step`, and what logits are divided by for that and for confidence."""
@@ -109,6 +109,11 @@ class Adaptive(Order, ABC):
     @abstractmethod
     def counts(self, layout: Layout) -> tuple[int, ...]:
         """How many sites become known in each step, exactly or on average; 0 where that is none."""
+
+    @property
+    def confident(self) -> bool:
+        """Whether it asks how sure the head is."""
+        return False
 
     @abstractmethod
     def chooser(self, layout: Layout, noise: Noise) -> Chooser:

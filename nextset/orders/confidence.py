@@ -73,6 +73,11 @@ class Confidence(Adaptive):
         if self.steps < 1 or min(*self.noise, *self.temperature) < 0 or min(self.divisor) <= 0:
             raise UsageError(f"{self}: steps must be 1 or more, divisor above 0, noise and temperature not negative")
 
+    @property
+    def confident(self) -> bool:
+        """It keeps what the head is surest of."""
+        return True
+
     def counts(self, layout: Layout) -> tuple[int, ...]:
         """What is kept in each step where nothing is given. Raises UsageError for more steps than sites."""
         if self.steps > layout.sites:
