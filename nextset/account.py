@@ -26,7 +26,7 @@ from .heads.base import Read
 from .layout import Discrete, blank
 from .mixers import Cache
 from .noise import Noise
-from .orders import Plan
+from .orders import Adaptive, Plan
 from .slots import PREFIX, Mask, Slots
 from .system import Network, System
 from .wirings.base import Call
@@ -103,6 +103,9 @@ class _Drawing:
 
     def multiply_adds(self) -> int:
         """Over all calls and the condition."""
+        asked = multiply_adds(lambda: self.network.condition(self.prepared))
+        if isinstance(self.system.order, Adaptive):
+            return asked + len(self.plan.sizes) * multiply_adds(self._look)
         kinds: dict[tuple[int, ...], tuple[dict[int, int], list[int]]] = {}
         held, afresh = 0, self.system.wiring.afresh
         for index, call in enumerate(self.script.steps):
@@ -115,7 +118,15 @@ class _Drawing:
             _total(lambda place, at=indices: self._cost(at[place], 0 if afresh else place), places)  # type: ignore[misc]
             for indices, places in kinds.values()
         )
-        return steps + multiply_adds(lambda: self.network.condition(self.prepared))
+        return steps + asked
+
+    def _look(self) -> None:
+        """One step of an order that chooses while it decodes: all sites are drawn."""
+        head, known = self.network.head, torch.zeros(self.tokens.data.shape[:2], dtype=torch.bool, device=META)
+        hidden = self.network.revealed(self.tokens.data, known, self.conditioning)
+        drawn = head.sample(hidden, None, 1.0, self.drawn, self.system.pick)
+        if isinstance(self.system.order, Adaptive) and self.system.order.confident:
+            head.confidence(hidden, None, 1.0, drawn)
 
     def cache_bytes(self, dtype: torch.dtype) -> int:
         """Of all tensors that the states of a cache hold, where the weights are of `dtype`."""

@@ -16,12 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from . import weights
-from .decode import Decoding, Guidance, Pick, decode
+from .decode import Decoding, Guidance, Pick, decode, unmask
 from .decode.guidance import guidance as as_guidance
 from .decode.loop import Clamp
 from .errors import UsageError
 from .layout import Tokens, blank
 from .noise import Noise
+from .orders import Adaptive
 from .system import System
 
 
@@ -211,16 +212,25 @@ class Model(nn.Module):
         self.eval()
         system, network, device = self.system, self.network, self.device
         schedule = system.guidance if guidance is None else as_guidance(guidance)
+        pick, layout, order = pick or system.pick, system.layout, system.order
         with torch.inference_mode():
-            plan = system.order.plan(system.layout, noise)
-            if clamp:
-                plan = system.order.given_first(plan, clamp.known)
-                _warn_unseen(plan.to_ranks(clamp.known))
-            guided = any(scale != 1.0 for scale in schedule.scales(plan.sizes))
+            start = blank(system.tokenizer.unit, layout, len(prepared), device)
+            counts = order.counts(layout) if isinstance(order, Adaptive) else order.sizes(layout)
+            scales = schedule.scales(counts)
+            guided = any(scale != 1.0 for scale in scales)
             conditions = network.condition(prepared), network.condition.null(prepared) if guided else None
-            drawn = network.head.draw(noise, system.layout.sites)
-            start = blank(system.tokenizer.unit, system.layout, len(prepared), device)
-        for state in decode(network, plan, start, conditions, schedule, pick or system.pick, drawn, clamp):
+            if isinstance(order, Adaptive):
+                chooser = order.chooser(layout, noise)
+                drawn = network.head.draw(noise, chooser.drafts * layout.sites).unflatten(1, (-1, layout.sites))
+                states = unmask(network, chooser, start, conditions, scales, pick, drawn, clamp)
+            else:
+                plan = order.plan(layout, noise)
+                if clamp:
+                    plan = order.given_first(plan, clamp.known)
+                    _warn_unseen(plan.to_ranks(clamp.known))
+                drawn = network.head.draw(noise, layout.sites)
+                states = decode(network, plan, start, conditions, schedule, pick, drawn, clamp)
+        for state in states:
             yield Partial(state, self)
 
     # -- keeping

@@ -22,6 +22,12 @@ def mix(*parts: int | str) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
+def spread(seed: int, count: int, device: torch.device | str = "cpu") -> Tensor:
+    """`count` numbers in [0, 1), each uniform, and together evenly spread: frac(u + i / count) with one u drawn from `seed`."""
+    start = torch.rand((), generator=torch.Generator().manual_seed(mix(seed, "spread")), dtype=torch.float64)
+    return ((start + torch.arange(count) / count) % 1).to(device, torch.float32).clamp(max=1 - 2**-24)
+
+
 class Noise:
     """The streams of samples `indices` under `seed`."""
 

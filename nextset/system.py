@@ -20,10 +20,10 @@ from .heads import Categorical, Head, Noisy
 from .layout import Layout, Tokens
 from .noise import Noise
 from .objectives import NextSet, Objective
-from .orders import Order, Plan, Raster
+from .orders import Adaptive, Order, Plan, Raster
 from .spec import Spec
 from .tokenizers.base import Tokenizer, TokenizerModule
-from .wirings import Call, Script, Shift, Wiring
+from .wirings import Call, Masked, Script, Shift, Wiring
 from .wirings.base import script
 from .wirings.masked import MaskedModule
 
@@ -79,6 +79,12 @@ class Network(nn.Module):
         layout, unit, dim = system.layout, system.tokenizer.unit, system.backbone.width
         self.system = system
         self.layout = layout
+        masks = {"order": isinstance(system.order, Adaptive), "objective": system.objective.reveals}
+        for place in (place for place, needed in masks.items() if needed and not isinstance(system.wiring, Masked)):
+            raise UsageError(
+                f"{place} {type(getattr(system, place)).__name__} lets each sample know sites of its own, but wiring "
+                f"{type(system.wiring).__name__} cannot; use Masked()"
+            )
         # the tables of the whole sequence are made here once, so that a wiring that cannot follow the order says so now
         whole = system.wiring.whole(system.order.sizes(layout), system.condition.slots)
         system.backbone.check(whole)

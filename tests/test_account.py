@@ -20,8 +20,9 @@ from nextset.layout import Layout
 from nextset.mixers import Attention
 from nextset.mixers.base import Context, Mixer, MixerModule, State
 from nextset.noise import Noise
-from nextset.orders import Order, Plan
+from nextset.orders import Confidence, Order, Plan, Random
 from nextset.tokenizers.vq import VQ
+from nextset.wirings import Masked
 
 from .laws.own import Queries
 
@@ -94,6 +95,8 @@ SYSTEMS = {
     "everything at once": replace(TINY, order=Chunks((16,)), wiring=Queries()),
     "a window": replace(TINY, backbone=Llama(16, 3, Window(5), hidden_multiple=16)),
     "a decoder": replace(TINY, tokenizer=VQ(8, 4, 8, (1, 2), blocks=1, latent=8, groups=4), size=(8, 8)),
+    "masks": replace(TINY, order=Random(5), wiring=Masked()),
+    "the surest first": replace(TINY, order=Confidence(4), wiring=Masked()),
     "captions": replace(TINY, condition=catalogue.spec("llamagen/t2i-xl-256").condition),
 }
 

@@ -1,14 +1,18 @@
 """What computes?"""
 
 from .base import Backbone, BackboneModule
+from .bert import Bert
 from .llama import Llama
 from .masked import MaskedAutoencoder
 from .transformer import Transformer
+from .uvit import UViT
 
 __all__ = [
     "Backbone",
     "BackboneModule",
+    "Bert",
     "Llama",
     "MaskedAutoencoder",
     "Transformer",
+    "UViT",
 ]

@@ -1,11 +1,13 @@
 """How is it drawn?"""
 
-from .guidance import Constant, Guidance, Interval, Linear, PowerCosine, Proportional
+from .guidance import Constant, CosineRamp, Guidance, Interval, Linear, PowerCosine, Proportional, Ramp
 from .loop import Decoding, decode
 from .pick import Pick
+from .unmask import unmask
 
 __all__ = [
     "Constant",
+    "CosineRamp",
     "Decoding",
     "Guidance",
     "Interval",
@@ -13,5 +15,7 @@ __all__ = [
     "Pick",
     "PowerCosine",
     "Proportional",
+    "Ramp",
     "decode",
+    "unmask",
 ]

@@ -52,6 +52,18 @@ class Linear(Guidance):
 
 
 @dataclass(frozen=True)
+class Ramp(Guidance):
+    """From `start` towards `scale`, which one more step would reach (Muse, arXiv 2301.00704; TiTok, arXiv 2406.07550)."""
+
+    scale: float
+    start: float = 1.0
+
+    def at(self, step: int, steps: int, done: int, sites: int, size: int) -> float:
+        """Linear in the steps done."""
+        return self.start + (self.scale - self.start) * step / steps
+
+
+@dataclass(frozen=True)
 class Proportional(Guidance):
     """From `start`, growing to `scale` with the share of known sites (RandAR, arXiv 2412.01827).
 
@@ -82,6 +94,18 @@ class PowerCosine(Guidance):
 
 
 @dataclass(frozen=True)
+class CosineRamp(Guidance):
+    """1 + (scale - 1) (1 - cos(pi (step / steps)^power)) / 2 (MDT, arXiv 2303.14389): `PowerCosine` of steps in place of sites."""
+
+    scale: float
+    power: float = 1.0
+
+    def at(self, step: int, steps: int, done: int, sites: int, size: int) -> float:
+        """Rises with the steps done."""
+        return 1 + (self.scale - 1) * (1 - math.cos(math.pi * (step / steps) ** self.power)) / 2
+
+
+@dataclass(frozen=True)
 class Interval(Guidance):
     """`scale` while `start` <= known sites < `stop`, unguided outside (Kynkaanniemi et al. 2024; LlamaGen's cfg_interval n is stop = n + 2)."""
 
@@ -99,7 +123,14 @@ def from_extra(extra: float) -> float:
     return 1.0 + extra
 
 
-SCHEDULES = {"constant": Constant, "linear": Linear, "proportional": Proportional, "power-cosine": PowerCosine}
+SCHEDULES = {
+    "constant": Constant,
+    "linear": Linear,
+    "proportional": Proportional,
+    "power-cosine": PowerCosine,
+    "ramp": Ramp,
+    "cosine-ramp": CosineRamp,
+}
 
 
 def guidance(scale: float | Guidance, schedule: str = "constant") -> Guidance:

@@ -18,8 +18,9 @@ from .base import Head, HeadModule, Picker
 class CategoricalModule(HeadModule):
     """The output matrix."""
 
-    def __init__(self, dim: int, vocab: int, bias: bool, std: float) -> None:
+    def __init__(self, dim: int, vocab: int, bias: bool, std: float, smoothing: float = 0.0) -> None:
         super().__init__()
+        self.smoothing = smoothing
         self.project = nn.Linear(dim, vocab, bias=bias)
         nn.init.normal_(self.project.weight, std=std)
         if bias:
@@ -37,13 +38,20 @@ class CategoricalModule(HeadModule):
         return noise.uniform(sites)
 
     def loss(self, hidden: Tensor, target: Tensor) -> Tensor:
-        """Cross entropy in nats, (B, n)."""
-        return -self.log_prob(hidden, target)
+        """Cross entropy in nats, (B, n), against targets of which `smoothing` is spread over the vocabulary."""
+        return self._cross_entropy(self.logits(hidden), target, self.smoothing)
 
     def log_prob(self, hidden: Tensor, target: Tensor, unguided: Tensor | None = None, scale: float = 1.0) -> Tensor:
         """(B, n)."""
-        logits = self.logits(hidden, unguided, scale)
-        return -F.cross_entropy(logits.flatten(0, -2), target.flatten(), reduction="none").view(target.shape)
+        return -self._cross_entropy(self.logits(hidden, unguided, scale), target, 0.0)
+
+    def _cross_entropy(self, logits: Tensor, target: Tensor, smoothing: float) -> Tensor:
+        flat = logits.flatten(0, -2), target.flatten()
+        return F.cross_entropy(*flat, reduction="none", label_smoothing=smoothing).view(target.shape)
+
+    def confidence(self, hidden: Tensor, unguided: Tensor | None, scale: float, tokens: Tensor) -> Tensor:
+        """The guided logits of tokens, (B, n): raw, as MaskGIT's generators compare them, not ln p."""
+        return self.logits(hidden, unguided, scale).gather(-1, tokens[..., None])[..., 0]
 
     def sample(self, hidden: Tensor, unguided: Tensor | None, scale: float, drawn: Tensor, pick: Picker) -> Tensor:
         """Ids (B, n)."""
@@ -52,13 +60,17 @@ class CategoricalModule(HeadModule):
 
 @dataclass(frozen=True)
 class Categorical(Head):
-    """`std` is that of the initial output matrix; 0 starts from the uniform distribution, as LlamaGen does."""
+    """`std` is that of the initial output matrix; 0 starts from the uniform distribution, as LlamaGen does.
+
+    In training a part `smoothing` of each target is spread evenly over the vocabulary.
+    """
 
     bias: bool = False
     std: float = 0.0
+    smoothing: float = 0.0
 
     def build(self, dim: int, unit: Unit, codec: Codec) -> CategoricalModule:
         """The output matrix."""
         if not isinstance(unit, Discrete) or unit.codes != 1:
             raise UsageError(f"head Categorical needs one id a site, but this tokenizer gives {unit}")
-        return CategoricalModule(dim, unit.vocab, self.bias, self.std)
+        return CategoricalModule(dim, unit.vocab, self.bias, self.std, self.smoothing)

@@ -24,7 +24,7 @@ class BiasedAttentionModule(MixerModule):
     def __init__(self, spec: BiasedAttention, dim: int, dropout: float) -> None:
         super().__init__()
         self.heads, self.head_dim, self.dropout = spec.heads, dim // spec.heads, dropout
-        self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.qkv, self.out = nn.Linear(dim, 3 * dim, bias=spec.inner), nn.Linear(dim, dim)
         self.q_norm, self.k_norm = (spec.norm.build(self.head_dim) if spec.norm else nn.Identity() for _ in "qk")
 
     def forward(self, x: Tensor, context: Context, state: State | None = None) -> Tensor:
@@ -47,10 +47,14 @@ class BiasedAttentionModule(MixerModule):
 
 @dataclass(frozen=True)
 class BiasedAttention(Mixer):
-    """`heads` heads; `norm`, where given, normalises every query and key. Dropout also acts on attention weights."""
+    """`heads` heads; `norm`, where given, normalises every query and key. Dropout also acts on attention weights.
+
+    Without `inner` only the output map has a bias (U-ViT).
+    """
 
     heads: int
     norm: Norm | None = None
+    inner: bool = True
 
     def build(self, dim: int, dropout: float) -> BiasedAttentionModule:
         """The module for width `dim`, which `heads` must divide."""

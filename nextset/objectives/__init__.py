@@ -1,11 +1,17 @@
 """What does training minimise?"""
 
+from .any_order import AnyOrder
 from .base import Objective, Scorer
+from .masked_diffusion import MaskedDiffusion
 from .masked_share import MaskedShare
+from .masked_tokens import MaskedTokens
 from .next_set import NextSet
 
 __all__ = [
+    "AnyOrder",
+    "MaskedDiffusion",
     "MaskedShare",
+    "MaskedTokens",
     "NextSet",
     "Objective",
     "Scorer",

@@ -53,6 +53,11 @@ class Objective(Spec, ABC):
         """Whether it asks for hidden vectors of single steps, so that the wiring must encode every step afresh."""
         return False
 
+    @property
+    def reveals(self) -> bool:
+        """Whether it shows each sample sites of its own (`Scorer.revealed`), which only wiring Masked can."""
+        return False
+
     @abstractmethod
     def loss(
         self, network: Scorer, tokens: Tokens, condition: Tensor, seed: int, progress: float = 1.0

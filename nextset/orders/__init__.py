@@ -1,19 +1,29 @@
 """Which sites come when?"""
 
 from .annealed import Annealed, Mixture
-from .base import Order, Plan
-from .cosine import Cosine
+from .base import Adaptive, Chooser, Order, Plan
+from .budget import Budget
+from .confidence import Confidence
 from .diagonal import Diagonal
 from .random import Random
 from .raster import Raster
+from .schedules import Falling, Rising, Schedule
+from .unmasking import Unmasking
 
 __all__ = [
+    "Adaptive",
     "Annealed",
+    "Budget",
+    "Chooser",
+    "Confidence",
     "Diagonal",
+    "Falling",
     "Mixture",
-    "Cosine",
     "Order",
     "Plan",
     "Random",
     "Raster",
+    "Rising",
+    "Schedule",
+    "Unmasking",
 ]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from ..errors import UsageError
@@ -48,6 +50,11 @@ class Plan:
         inverse = self.perm.argsort(-1)
         return Plan(inverse, self.sizes).to_ranks(by_rank)
 
+    def starting_with(self, given: Tensor) -> Plan:
+        """First the sites `given` (B, N) bool, then the rest, each part in the order of this plan, whose `perm` is (B, N)."""
+        late = self.to_ranks(~given).to(torch.int8)
+        return Plan(self.perm.gather(1, late.argsort(dim=1, stable=True)), self.sizes)
+
 
 @dataclass(frozen=True)
 class Order(Spec, ABC):
@@ -69,3 +76,57 @@ class Order(Spec, ABC):
     def given_first(self, plan: Plan, given: Tensor) -> Plan:
         """The plan of an edit whose sites `given` (B, N) bool are known: the same, unless the order is free to start with them."""
         return plan
+
+
+class Chooser(ABC):
+    """Chooses which sites become known in each step of decoding one batch. Everything random in it was drawn beforehand."""
+
+    active: Sequence[int]  # the steps in which something may become known, rising
+    drafts: int = (
+        1  # how often all sites are drawn with fresh numbers; 1: a site has one number for whichever step it is kept in
+    )
+    confident: bool = False  # as its order says
+
+    def softened(self, step: int) -> tuple[float, float]:
+        """The temperature that a token is drawn with in `step`, and what logits are divided by for that and for confidence."""
+        return 1.0, 1.0
+
+    @abstractmethod
+    def known_after(self, step: int, known: Tensor, free: Tensor, confidence: Tensor | None) -> Tensor:
+        """What is known after `step`, (B, N) bool: all that was `known`, and more.
+
+        `free` (B, 1) sites were unknown at first; `confidence` (B, N) says how sure the head is of what it drew at every site.
+        """
+
+
+@dataclass(frozen=True)
+class Adaptive(Order, ABC):
+    """Chooses its sites while it decodes, for each sample its own, and so needs a wiring in which samples know different sites.
+
+    Trained and judged as any order. `plan`, which is not what is drawn, is a random order in steps of the same sizes.
+    """
+
+    @abstractmethod
+    def counts(self, layout: Layout) -> tuple[int, ...]:
+        """How many sites become known in each step, exactly or on average; 0 where that is none."""
+
+    @property
+    def confident(self) -> bool:
+        """Whether it asks how sure the head is."""
+        return False
+
+    @abstractmethod
+    def chooser(self, layout: Layout, noise: Noise) -> Chooser:
+        """What chooses for the samples of `noise`."""
+
+    def sizes(self, layout: Layout) -> tuple[int, ...]:
+        """The counts that are not 0."""
+        return tuple(count for count in self.counts(layout) if count)
+
+    def plan(self, layout: Layout, noise: Noise) -> Plan:
+        """A random order in these sizes."""
+        return Plan(noise.permutation(layout.sites), self.sizes(layout))
+
+    def given_first(self, plan: Plan, given: Tensor) -> Plan:
+        """What is given, then the rest."""
+        return plan.starting_with(given)

@@ -6,7 +6,7 @@ wiring     masks re-encoded: a ViT encodes 64 class slots and the known tokens, 
 head       a small diffusion model a token, an MLP under the hidden vector; the temperature scales its noise
 objective  the loss of everything unknown, given a random known share of at most 30%
 guidance   on the diffusion's noise, growing with the share of known sites
-New here: tokenizers/kl_vae.py, backbones/masked.py, heads/diffusion.py, orders/cosine.py, objectives/masked_share.py.
+New here: tokenizers/kl_vae.py, backbones/masked.py, heads/diffusion.py, objectives/masked_share.py.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from ..heads import Diffusion
 from ..keymap import Joined, KeyMap, Squeezed
 from ..mixers import BiasedAttention
 from ..nn.diffusion import Even, Strided
+from ..nn.masking import Cosine
 from ..objectives import MaskedShare
-from ..orders import Cosine
+from ..orders import Falling, Random
 from ..system import System
 from ..tokenizers.base import Tokenizer
 from ..tokenizers.kl_vae import KLVAE
@@ -46,7 +47,7 @@ def mar(
     return System(
         tokenizer=tokenizer,
         size=(side, side),
-        order=Cosine(steps),
+        order=Random(steps, Falling(Cosine())),
         wiring=Masked(),
         backbone=MaskedAutoencoder(dim, depth, BiasedAttention(heads), prefix=condition.slots),
         head=head,

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from nextset import UsageError
-from nextset.decode import Constant, Guidance, Interval, Linear, PowerCosine
+from nextset.decode import Constant, CosineRamp, Guidance, Interval, Linear, PowerCosine, Ramp
 from nextset.decode.guidance import SCHEDULES, from_extra, guidance
 
 SIZES = (1, 4, 9, 2)
@@ -23,6 +23,8 @@ SITES = 16
         (Linear(1.0, 4.0), [4.0, 3.0, 2.0, 1.0]),
         (PowerCosine(5.0), [1 + 2 * (1 - math.cos(math.pi * d / SITES)) for d in DONE]),
         (PowerCosine(5.0, 2.0), [1 + 2 * (1 - math.cos(math.pi * (d / SITES) ** 2)) for d in DONE]),
+        (Ramp(5.0), [1.0, 2.0, 3.0, 4.0]),
+        (CosineRamp(5.0, 2.0), [1 + 2 * (1 - math.cos(math.pi * (k / 4) ** 2)) for k in range(4)]),
         (Interval(3.0, 1, 14), [1.0, 3.0, 3.0, 1.0]),
         (Interval(3.0), [3.0] * 4),
     ],
@@ -61,7 +63,9 @@ def test_scales_are_finite(scale: float) -> None:
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(UsageError, match="constant, linear, proportional, power-cosine, got 'cosine'"):
+    with pytest.raises(
+        UsageError, match="constant, linear, proportional, power-cosine, ramp, cosine-ramp, got 'cosine'"
+    ):
         guidance(2.0, "cosine")
 
 

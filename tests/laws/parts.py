@@ -13,24 +13,39 @@ from typing import Any, TypeVar
 
 import torch
 
-from nextset.backbones import Backbone, Llama, MaskedAutoencoder, Transformer
+from nextset.backbones import Backbone, Bert, Llama, MaskedAutoencoder, Transformer, UViT
 from nextset.conditions import Condition, Label, Text, Unconditional
-from nextset.decode import Constant, Guidance, Interval, Linear, Pick, PowerCosine, Proportional
+from nextset.decode import Constant, CosineRamp, Guidance, Interval, Linear, Pick, PowerCosine, Proportional, Ramp
 from nextset.errors import UsageError
 from nextset.heads import Categorical, Diffusion, Head
 from nextset.layout import Continuous, Discrete, Layout, grid, line, pyramid, video
 from nextset.mixers import Attention, BiasedAttention, Mixer
 from nextset.nn.diffusion import Even, Strided
 from nextset.nn.embedding import CodeVectors, Table
+from nextset.nn.feedforward import MLP
+from nextset.nn.masking import Arccos, Cosine, Power
 from nextset.nn.modulation import Each, Grouped
 from nextset.nn.norm import RMS, Layer
 from nextset.nn.rotary import ByOwnAndNext
-from nextset.objectives import MaskedShare, NextSet, Objective
+from nextset.objectives import AnyOrder, MaskedDiffusion, MaskedShare, MaskedTokens, NextSet, Objective
 from nextset.objectives.adversarial import TokenizerLoss
-from nextset.orders import Annealed, Cosine, Diagonal, Mixture, Order, Random, Raster
+from nextset.orders import (
+    Annealed,
+    Budget,
+    Confidence,
+    Diagonal,
+    Falling,
+    Mixture,
+    Order,
+    Random,
+    Raster,
+    Schedule,
+    Unmasking,
+)
 from nextset.spec import Spec
 from nextset.tokenizers.base import Tokenizer
 from nextset.tokenizers.kl_vae import KLVAE
+from nextset.tokenizers.maskgit_vq import MaskGITVQ
 from nextset.tokenizers.patch import Patch
 from nextset.tokenizers.pixel import Pixel
 from nextset.tokenizers.vq import VQ
@@ -53,7 +68,7 @@ FOLDERS = (
     "systems",
 )
 KINDS = (Tokenizer, Order, Wiring, Backbone, Mixer, Head, Condition, Objective, Guidance, Pick)
-APART = (TokenizerLoss,)  # trains tokenizers, and is no part of a system
+APART = (TokenizerLoss, Schedule)  # trains tokenizers; a piece of orders
 
 TOYS: tuple[Spec, ...] = (
     Pixel(5),
@@ -69,7 +84,17 @@ TOYS: tuple[Spec, ...] = (
     Mixture(0.5),
     Annealed(),
     Diagonal(),
-    Cosine(1),
+    Random(1, Falling(Cosine())),
+    Random(1, Falling(Arccos())),
+    MaskGITVQ(8, 4, 8, (1, 2), blocks=1, groups=4),
+    Raster(),
+    Random(),
+    Random(1),
+    Budget((1, 2, 3)),
+    Confidence(2),
+    Confidence(3, Cosine(), (2.0, 1.0), (2.0, 0.0), (1.3, 0.5)),
+    Unmasking(3),
+    Unmasking(4, Arccos(), Cosine()),
     Shift(),
     Instructions(2),
     Masked(),
@@ -87,6 +112,8 @@ TOYS: tuple[Spec, ...] = (
     Transformer(16, 2, BiasedAttention(2), modulation=Each(0.1), learned=True),
     Transformer(16, 3, BiasedAttention(2), modulation=Grouped(2), modulated_end=False, learned=True),
     MaskedAutoencoder(16, 1, BiasedAttention(2), prefix=1, decoder_depth=2),
+    Bert(16, 3, BiasedAttention(2), MLP(24)),
+    UViT(16, 4, BiasedAttention(2, inner=False), MLP(32), dropout=0.1),
     Attention(2),
     Attention(4, 2),
     BiasedAttention(2),
@@ -104,12 +131,19 @@ TOYS: tuple[Spec, ...] = (
     NextSet(),
     MaskedShare(),
     MaskedShare(0.3, 0.6, 0.1),
+    MaskedTokens(),
+    MaskedTokens(Cosine(), 0.0),
+    AnyOrder(),
+    MaskedDiffusion(),
+    MaskedDiffusion(Power(3.0), 1e-3),
     Constant(2.0),
     Linear(3.0, 0.5),
     PowerCosine(3.0, 2.0),
     Proportional(3.0, 0.5),
     Proportional(3.0, after=True),
     Proportional(3.0, after=True, left=1),
+    Ramp(3.0, 0.5),
+    CosineRamp(3.0, 2.0),
     Interval(2.0, 1, 3),
     Pick(),
     Pick(0.7, 3, 0.9),

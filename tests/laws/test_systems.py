@@ -44,12 +44,14 @@ def skip_unguidable(model: Model, guided: bool) -> None:
 
 
 def test_partition(name: str) -> None:
-    """Law 1: a plan names every site once."""
-    system = tiny(name)
-    plan = system.network().plan(3, 4, torch.device("cpu"))
-    for row in plan.perm.reshape(-1, system.layout.sites):
-        assert sorted(row.tolist()) == list(range(system.layout.sites))
-    assert plan.sizes == system.order.sizes(system.layout)
+    """Law 1: a plan, of drawing and of training, names every site once, in steps of the sizes that its order promised."""
+    model = tiny(name).build()
+    layout, order = model.system.layout, model.system.order
+    trained = model.network.plan(3, 4, torch.device("cpu"))
+    for plan, promised in ((drawn_plan(model, 3, 4), order), (trained, order.trained())):
+        for row in plan.perm.reshape(-1, layout.sites):
+            assert sorted(row.tolist()) == list(range(layout.sites))
+        assert plan.sizes == promised.sizes(layout)
 
 
 def test_causality_by_gradient(name: str) -> None:

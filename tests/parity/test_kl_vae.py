@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from nextset import weights
+from nextset.keymap import KeyMap
 from nextset.layout import Tokens
 from nextset.tokenizers.kl_vae import KLVAE, KLVAEModule, official_keys
-from nextset.weights import KeyMap
 
 FOLDER = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity")) / "mar"
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"{FOLDER} is absent: set NEXTSET_PARITY to the recordings")

@@ -28,9 +28,9 @@ from nextset.heads import Diffusion
 from nextset.heads.diffusion import DiffusionModule
 from nextset.mixers import BiasedAttention
 from nextset.nn.diffusion import Even, Spacing, Strided
+from nextset.nn.masking import Cosine
 from nextset.noise import Noise
-from nextset.orders import Order, Plan
-from nextset.orders.cosine import unmasked_sizes
+from nextset.orders import Falling, Order, Plan
 from nextset.systems.mar import KEYS, PUBLISHED, SIZES, TINY
 from nextset.tokenizers.kl_vae import KLVAE
 
@@ -186,7 +186,7 @@ def test_generation(name: str, model: Model, io: dict[str, Tensor]) -> None:
     run, own = RUNS[name], model.system
     perm, channels = io["sample_orders"].flip(1), own.tokenizer.unit.dim  # type: ignore[union-attr]
     sites = perm.shape[1]
-    sizes = unmasked_sizes(sites, run["num_iter"])
+    sizes = Falling(Cosine()).sizes(sites, run["num_iter"])
     plan = Plan(perm, sizes)
     masks = torch.stack(
         [plan.to_sites((torch.arange(sites) >= start).float().expand_as(perm)) for start in plan.starts[:-1]]

@@ -1,0 +1,109 @@
+"""MaskGIT (Chang et al. 2022, arXiv 2202.04200): tokens are guessed under a mask, all at once, and the surest are kept, in few steps.
+
+order      by confidence: after each step fewer sites stay masked, along a curve; trained as any order
+wiring     mask tokens, the whole picture encoded anew in every step
+backbone   BERT, which normalises after its branches, or a U-ViT; the class is slot 0
+objective  cross entropy of the masked tokens, whose share follows the same curve; seen ones count a tenth; smoothed targets
+guidance   Muse's, which grows with the steps, or MDT's
+New here: orders/confidence.py and its engine decode/unmask.py, backbones/bert.py, backbones/uvit.py, tokenizers/maskgit_vq.py.
+
+The sizes titok-* are the published generators of TiTok (Yu et al. 2024, arXiv 2406.07550), whose confidence is a raw logit. Their
+tokens are those of TiTok's 1-D tokenizer; in its place stands one with as many codes and sites.
+"""
+
+from __future__ import annotations
+
+from ..backbones import Backbone, Bert, UViT
+from ..conditions import Label
+from ..decode import Constant, CosineRamp, Guidance, Ramp
+from ..decode.guidance import from_extra
+from ..heads import Categorical
+from ..keymap import Cut, KeyMap, Made, Squeezed
+from ..mixers import BiasedAttention
+from ..nn.feedforward import MLP
+from ..nn.masking import Arccos, Cosine
+from ..objectives import MaskedTokens
+from ..orders import Confidence, Order, Random
+from ..system import System
+from ..tokenizers.base import Tokenizer
+from ..tokenizers.maskgit_vq import MaskGITVQ
+from ..tokenizers.pixel import Pixel
+from ..wirings import Masked
+
+
+def maskgit(
+    backbone: Backbone,
+    tokenizer: Tokenizer,
+    size: tuple[int, int],
+    order: Order,
+    guidance: Guidance,
+    classes: int = 1000,
+) -> System:
+    """A class-conditional size for images of `size` pixels. Training masks along the curve of the order."""
+    return System(
+        tokenizer=tokenizer,
+        size=size,
+        order=order,
+        wiring=Masked(),
+        backbone=backbone,
+        head=Categorical(bias=True, std=0.02, smoothing=0.1),
+        condition=Label(classes),
+        objective=MaskedTokens(order.masking if isinstance(order, Confidence) else Arccos()),
+        guidance=guidance,
+    )
+
+
+def falling(noise: float, steps: int) -> Confidence:
+    """TiTok's setting: the noise of drawing and that of confidence are one and fall to nothing, while logits get sharper."""
+    return Confidence(steps, noise=(noise, 0.0), temperature=(noise, 0.0), divisor=(1.3, 0.5))
+
+
+BERT, FEW = Bert(768, 24, BiasedAttention(16)), Confidence(8, noise=(2.0, 0.0))
+COARSE = MaskGITVQ(4096, 12, multipliers=(1, 1, 1, 2, 2, 4))
+SMALL = MaskGITVQ(256, 16, 16, (1, 2, 2), blocks=1, groups=8)
+SIZES = {
+    "titok-l-32": maskgit(BERT, COARSE, (256, 128), falling(9.5, 8), Ramp(from_extra(4.5))),
+    "titok-b-64": maskgit(BERT, COARSE, (256, 256), falling(11.0, 8), Ramp(from_extra(3.0))),
+    "titok-s-128": maskgit(UViT(1024, 20), MaskGITVQ(4096, 12), (128, 256), falling(2.8, 64), CosineRamp(6.9, 3.0)),
+    # the paper's own, of which there are no weights for PyTorch
+    "256": maskgit(Bert(768, 24, BiasedAttention(8)), MaskGITVQ(), (256, 256), Confidence(8, Cosine()), Constant(1.0)),
+    "digits": maskgit(Bert(96, 4, BiasedAttention(4)), Pixel(17), (8, 8), FEW, Constant(1.5), 10),
+    "shapes": maskgit(Bert(128, 6, BiasedAttention(4)), SMALL, (32, 32), FEW, Constant(1.5), 36),
+}
+TINY = maskgit(Bert(16, 2, BiasedAttention(2), MLP(32)), Pixel(5), (4, 4), Random(2), Constant(1.5), 3)
+
+PUBLISHED = {  # huggingface.co/fun-research/TiTok
+    "titok-l-32": ("generator_titok_l32.bin",),
+    "titok-b-64": ("generator_titok_b64.bin",),
+    "titok-s-128": ("generator_titok_s128.bin",),
+}
+
+# one table of theirs: tokens, the mask, classes, no class
+IDS = ("wiring.embed.weight", "wiring.mask", "condition.embed.weight")
+_LAYER = "model.encoder.layer.{}"
+KEYS = KeyMap(
+    {
+        "backbone.positions": "model.embeddings.position_embeddings.weight",
+        "backbone.kinds": "model.embeddings.token_type_embeddings.weight",
+        "backbone.norm.*": "model.embeddings.LayerNorm.*",
+        "backbone.blocks.{}.mixer.qkv.*": tuple(f"{_LAYER}.attention.self.{p}.*" for p in ("query", "key", "value")),
+        "backbone.blocks.{}.mixer.out.*": f"{_LAYER}.attention.output.dense.*",
+        "backbone.blocks.{}.mixer_norm.*": f"{_LAYER}.attention.output.LayerNorm.*",
+        "backbone.blocks.{}.feedforward.rise.*": f"{_LAYER}.intermediate.dense.*",
+        "backbone.blocks.{}.feedforward.fall.*": f"{_LAYER}.output.dense.*",
+        "backbone.blocks.{}.feedforward_norm.*": f"{_LAYER}.output.LayerNorm.*",
+        "head.project.*": "model.lm_head.*",
+    },
+    (
+        Cut("model.embeddings.word_embeddings.weight", tuple(zip(IDS, ("model.lm_head.weight", 0, None), strict=True))),
+        Made("model.embeddings.position_ids"),
+    ),
+)
+_PARTS = {"mixer_norm": "norm1", "mixer.qkv": "attn.qkv", "mixer.out": "attn.proj", "join": "skip_linear"}
+_PARTS |= {"feedforward_norm": "norm2", "feedforward.rise": "mlp.fc1", "feedforward.fall": "mlp.fc2"}
+_HALVES = {"rising.{}": "in_blocks.{}", "middle": "mid_block", "falling.{}": "out_blocks.{}"}
+KEYS_UVIT = KeyMap(
+    {f"backbone.{h}.{p}.*": f"{_HALVES[h]}.{_PARTS[p]}.*" for h in _HALVES for p in _PARTS}
+    | {"backbone.norm.*": "norm.*", "head.project.*": "lm_head.*", "backbone.positions": Squeezed("pos_embed")},
+    (Cut("embeddings.weight", tuple(zip(IDS, ("lm_head.weight", 0, None), strict=True))),),
+)
