@@ -79,9 +79,9 @@ class Network(nn.Module):
         layout, unit, dim = system.layout, system.tokenizer.unit, system.backbone.width
         self.system = system
         self.layout = layout
-        # the tables of the whole sequence are made here once, so that a wiring that cannot follow the order says so now
-        whole = system.wiring.whole(system.order.sizes(layout), system.condition.slots)
-        system.backbone.check(whole)
+        # the tables of the whole sequence are made here once, so that parts that cannot follow the order say so now
+        self._fitting: set[tuple[int, ...]] = set()
+        self._check(system.order.sizes(layout))
         if system.backbone.modulated and not system.condition.vector:
             raise UsageError(
                 f"backbone {type(system.backbone).__name__} is modulated by a vector, but condition "
@@ -91,14 +91,29 @@ class Network(nn.Module):
         self.wiring = system.wiring.build(dim, unit, layout, tokenizer)
         self.backbone = system.backbone.build(layout)
         self.head = system.head.build(system.backbone.out, unit, tokenizer)
+        self.head.tie(self.wiring.table)
 
     def forward(self, tokens: Tensor, condition: Tensor, seed: int, progress: float = 1.0) -> dict[str, Tensor]:
         """The objective's figures for tokens (B, N, ...) and prepared conditions; wrappers such as DDP call this."""
         return self.system.objective.loss(self, Tokens(tokens, self.layout), condition, seed, progress)
 
     def script(self, sizes: tuple[int, ...], device: torch.device) -> Script:
-        """Tables and masks for these step sizes, made once."""
+        """Tables and masks for these step sizes, made once. Raises UsageError where wiring and backbone cannot follow them."""
+        self._check(sizes)
         return script(self.system.wiring, sizes, self.system.condition.slots, device)
+
+    def _check(self, sizes: tuple[int, ...]) -> None:
+        if sizes in self._fitting:
+            return
+        wiring, backbone = self.system.wiring, self.system.backbone
+        whole = wiring.whole(sizes, self.system.condition.slots)
+        try:
+            backbone.check(whole)
+        except UsageError as error:
+            raise UsageError(
+                f"wiring {type(wiring).__name__} and backbone {type(backbone).__name__} do not fit: {error}"
+            ) from error
+        self._fitting.add(sizes)
 
     def conditioned(self, condition: Tensor, drop: bool = True) -> Conditioning:
         """Embeds prepared conditions; in training mode some are dropped at random unless `drop` is off."""

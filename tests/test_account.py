@@ -22,8 +22,7 @@ from nextset.mixers.base import Context, Mixer, MixerModule, State
 from nextset.noise import Noise
 from nextset.orders import Order, Plan
 from nextset.tokenizers.vq import VQ
-
-from .laws.own import Queries
+from nextset.wirings import Queries
 
 TINY = catalogue.spec("llamagen/tiny")
 

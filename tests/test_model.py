@@ -13,7 +13,8 @@ from nextset.conditions import Unconditional
 from nextset.decode import Constant
 from nextset.layout import grid
 from nextset.tokenizers.vq import VQ
-from tests.laws.own import Growing, Queries
+from nextset.wirings import Queries
+from tests.laws.own import Growing
 from tests.laws.toys import BASE, lively, random_images, random_tokens
 
 SIDE = BASE.size[0]

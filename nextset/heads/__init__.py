@@ -2,6 +2,7 @@
 
 from .base import Ask, Head, HeadModule, Noisy, Picker
 from .categorical import Categorical
+from .tied import Tied
 
 __all__ = [
     "Ask",
@@ -10,4 +11,5 @@ __all__ = [
     "HeadModule",
     "Noisy",
     "Picker",
+    "Tied",
 ]

@@ -13,26 +13,26 @@ from typing import Any, TypeVar
 
 import torch
 
-from nextset.backbones import Backbone, Llama, Transformer
+from nextset.backbones import Backbone, Llama, Transformer, TwoPass
 from nextset.conditions import Condition, Label, Text, Unconditional
 from nextset.decode import Constant, Guidance, Interval, Linear, Pick, PowerCosine, Proportional
 from nextset.errors import UsageError
-from nextset.heads import Categorical, Head
+from nextset.heads import Categorical, Head, Tied
 from nextset.layout import Continuous, Discrete, Layout, grid, line, pyramid, video
-from nextset.mixers import Attention, BiasedAttention, Mixer
+from nextset.mixers import Attention, BiasedAttention, Mamba2, Mixer
 from nextset.nn.modulation import Each, Grouped
-from nextset.nn.norm import RMS, Layer
+from nextset.nn.norm import RMS, Chain, Layer
 from nextset.objectives import NextSet, Objective
 from nextset.objectives.adversarial import TokenizerLoss
-from nextset.orders import Order, Random, Raster
+from nextset.orders import Arccos, Cosine, Order, Random, Raster, Rising, Schedule
 from nextset.spec import Spec
 from nextset.tokenizers.base import Tokenizer
 from nextset.tokenizers.patch import Patch
 from nextset.tokenizers.pixel import Pixel
 from nextset.tokenizers.vq import VQ
-from nextset.wirings import Instructions, Masked, Shift, Wiring
+from nextset.wirings import Causal, Instructions, Masked, Memory, Mutual, Queries, Shift, Wiring
 
-from .own import Growing, Queries
+from .own import Growing
 
 Part = TypeVar("Part", bound=Spec)
 
@@ -48,7 +48,7 @@ FOLDERS = (
     "decode",
     "systems",
 )
-KINDS = (Tokenizer, Order, Wiring, Backbone, Mixer, Head, Condition, Objective, Guidance, Pick)
+KINDS = (Tokenizer, Order, Schedule, Wiring, Memory, Backbone, Mixer, Head, Condition, Objective, Guidance, Pick)
 APART = (TokenizerLoss,)  # trains tokenizers, and is no part of a system
 
 TOYS: tuple[Spec, ...] = (
@@ -60,22 +60,32 @@ TOYS: tuple[Spec, ...] = (
     Raster(),
     Random(),
     Random(1),
+    Random(3, Cosine()),
+    Random(2, Arccos()),
+    Rising(),
+    Cosine(),
+    Arccos(),
     Shift(),
     Instructions(2),
     Masked(),
     Llama(16, 2, Attention(2), hidden_multiple=16),
     Llama(16, 2, Attention(4, 2), dropout=0.0, hidden_multiple=16, rotary_base=100.0),
     Transformer(16, 2, BiasedAttention(2), learned=True),
-    Transformer(16, 2, BiasedAttention(2, Layer()), None, RMS(), rotary_base=100.0, final=RMS()),
+    Transformer(16, 2, BiasedAttention(2, Layer()), None, RMS(), rotary_base=100.0, final=Chain((RMS(), Layer()))),
     Transformer(16, 2, BiasedAttention(2), modulation=Each(0.1), learned=True),
     Transformer(16, 3, BiasedAttention(2), modulation=Grouped(2), modulated_end=False, learned=True),
+    TwoPass(16, 2, Attention(2), 2, hidden_multiple=16),
+    TwoPass(16, 4, Mamba2(4, 8, chunk=3), 2, hidden_multiple=16),
     Attention(2),
     Attention(4, 2),
+    Mamba2(4, 8, chunk=3),
+    Mamba2(3, 4, 1, conv=2, chunk=1),
     BiasedAttention(2),
     BiasedAttention(2, Layer()),
     BiasedAttention(2, RMS(affine=False)),
     Categorical(),
     Categorical(bias=True, std=0.02),
+    Tied(),
     Unconditional(),
     Label(3, dropout=0.3),
     Label(3, slots=2, vector=True),
@@ -92,6 +102,9 @@ TOYS: tuple[Spec, ...] = (
     Pick(0.7, 3, 0.9),
     Growing(),
     Queries(),
+    Queries(Mutual()),
+    Causal(),
+    Mutual(),
 )
 
 # sizes small enough to enumerate; a part that refuses some of them must still accept others

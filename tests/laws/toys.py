@@ -12,22 +12,22 @@ import torch
 from torch import Tensor
 
 from nextset import Model, System, catalogue
-from nextset.backbones import Backbone
+from nextset.backbones import Backbone, TwoPass
 from nextset.conditions import Condition, Text, Unconditional
 from nextset.decode import Constant, Guidance, Pick, decode
 from nextset.decode.loop import Clamp
 from nextset.heads import Ask, Head
 from nextset.layout import Continuous, Discrete, Tokens, blank
-from nextset.mixers import Mixer
+from nextset.mixers import Attention, Mamba2, Mixer
 from nextset.noise import Noise
 from nextset.objectives import NextSet, Objective
 from nextset.orders import Order, Plan
 from nextset.spec import Spec
 from nextset.tokenizers.base import Tokenizer
 from nextset.tokenizers.pixel import Pixel
-from nextset.wirings import Instructions, Wiring
+from nextset.wirings import Instructions, Mutual, Queries, Wiring
 
-from .own import Growing, Queries
+from .own import Growing
 from .parts import TOYS, accepts, asked
 
 LEVELS, SIDE = 3, 2
@@ -56,10 +56,17 @@ def _with(part: Spec) -> System | None:
 
 
 MIXED = {f"llamagen+{type(part).__name__}{i}": system for i, part in enumerate(TOYS) if (system := _with(part))}
+READERS = TwoPass(16, 4, Attention(2), 2, hidden_multiple=16)
 SETS = {
     "sets": replace(BASE, order=Growing(), wiring=Queries()),
     "sets+instructions": replace(BASE, order=Growing(), wiring=Instructions(2)),
     "sets+text": replace(BASE, order=Growing(), wiring=Queries(), condition=Text(6, 4)),
+    "sets+readers": replace(BASE, order=Growing(), wiring=Queries(), backbone=READERS),
+    "sets+mutual": replace(BASE, order=Growing(), wiring=Queries(Mutual()), backbone=READERS),
+    "sets+readers+text": replace(BASE, order=Growing(), wiring=Queries(), backbone=READERS, condition=Text(6, 4)),
+    "sets+readers+mamba": replace(
+        BASE, order=Growing(), wiring=Queries(), backbone=replace(READERS, mixer=Mamba2(4, 8, chunk=3))
+    ),
 }
 SYSTEMS = (*catalogue.names(), *MIXED, *SETS)
 

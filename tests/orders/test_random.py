@@ -12,7 +12,7 @@ from nextset import UsageError
 from nextset.layout import grid
 from nextset.noise import Noise
 from nextset.orders import Random
-from nextset.orders.random import cosine_sizes
+from nextset.orders.schedules import cosine_sizes
 
 from ..laws.toys import lively
 

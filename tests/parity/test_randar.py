@@ -26,7 +26,7 @@ from nextset.decode import Constant, Guidance, Proportional
 from nextset.mixers import Attention
 from nextset.noise import Noise
 from nextset.orders import Order, Plan
-from nextset.orders.random import cosine_sizes
+from nextset.orders.schedules import cosine_sizes
 from nextset.systems.randar import KEYS, PUBLISHED, SIZES, TINY
 from nextset.tokenizers.pixel import Pixel
 from nextset.wirings import Instructions

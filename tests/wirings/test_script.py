@@ -7,9 +7,8 @@ import torch
 
 from nextset.orders import Plan
 from nextset.slots import Mask, SlotTable
-from nextset.wirings import Script, Shift
+from nextset.wirings import Queries, Script, Shift
 from nextset.wirings.base import Call, script
-from tests.laws.own import Queries
 
 CPU = torch.device("cpu")
 
