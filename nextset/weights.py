@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from .errors import NextsetError, UsageError
 from .files import save_json, write_atomically
+from .rekey import Move, numbers
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 VERSION = 1
@@ -147,22 +148,26 @@ def _reason(error: Exception) -> str:
 class KeyMap:
     """Names of another layout for ours: `{ours: theirs}`, where `{}` stands for one number, in order of appearance.
 
-    Several of theirs under one of ours are joined along the first axis, in equal parts.
+    Several of theirs under one of ours are joined along the first axis, in equal parts. `moves` are what is more than a name: they
+    change their layout before it is renamed, and after the way back, in the opposite order.
     """
 
     names: Mapping[str, str | tuple[str, ...]]
+    moves: tuple[Move, ...] = ()
 
     def to_ours(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Renames a state dict of the other layout. Keys that no rule names are kept under their own name, to be reported."""
         left = dict(state)
+        for move in self.moves:
+            move.inward(left)
         ours: dict[str, Tensor] = {}
         for mine, theirs in self.names.items():
             parts = (theirs,) if isinstance(theirs, str) else theirs
-            for numbers in _numbers(parts[0], state):
-                keys = [part.format(*numbers) for part in parts]
+            for found in numbers(parts[0], left):
+                keys = [part.format(*found) for part in parts]
                 if all(key in left for key in keys):
                     pieces = [left.pop(key) for key in keys]
-                    ours[mine.format(*numbers)] = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+                    ours[mine.format(*found)] = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
         return ours | left
 
     def to_theirs(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -171,15 +176,12 @@ class KeyMap:
         left = dict(state)
         for mine, names in self.names.items():
             parts = (names,) if isinstance(names, str) else names
-            for numbers in _numbers(mine, state):
-                whole = left.pop(mine.format(*numbers))
+            for found in numbers(mine, state):
+                whole = left.pop(mine.format(*found))
                 pieces = (whole,) if len(parts) == 1 else whole.chunk(len(parts))
-                theirs |= {part.format(*numbers): piece for part, piece in zip(parts, pieces, strict=True)}
+                theirs |= {part.format(*found): piece for part, piece in zip(parts, pieces, strict=True)}
         if left:
             raise UsageError(f"no name in the other layout for {_few(left)}")
+        for move in reversed(self.moves):
+            move.outward(theirs)
         return theirs
-
-
-def _numbers(template: str, keys: Iterable[str]) -> list[tuple[str, ...]]:
-    pattern = re.compile(re.escape(template).replace(r"\{\}", r"(\d+)"))
-    return [match.groups() for match in map(pattern.fullmatch, keys) if match]

@@ -17,7 +17,7 @@ import pytest
 # From the ground up. A module imports modules of lines below its own; those of one line do not know each other.
 LEVELS = (
     ("errors",),
-    ("spec", "noise", "files", "digest"),
+    ("spec", "noise", "files", "digest", "rekey"),
     ("layout", "slots"),
     ("nn", "data"),
     ("mixers",),
