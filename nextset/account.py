@@ -137,7 +137,8 @@ class _Drawing:
     def _cache(self, dtype: torch.dtype = torch.float32) -> Cache | None:
         if not any(call.keep for call in self.script.steps):
             return None
-        return self.network.backbone.cache(1, self.script.length, self.conditioning.prefix.to(dtype))
+        backbone = self.network.backbone
+        return backbone.cache(1, self.script.room(backbone.passing), self.conditioning.prefix.to(dtype))
 
     def _cost(self, index: int, held: int) -> int:
         """Of one step after others that left `held` slots in the cache."""
@@ -163,7 +164,8 @@ class _Drawing:
                 return add(code, stream)
 
             slots = call.slots(x, self.plan, vector, inject=inject if read else None)
-            return call.predicted(network.backbone(replace(slots, mask=Mask()), cache)), None
+            parts = slots.parts and (Mask(), Mask())
+            return call.predicted(network.backbone(replace(slots, mask=Mask(), parts=parts), cache)), None
 
         if type(network.head).answer is HeadModule.answer:  # asked once, and then the number of sites decides
             return multiply_adds(ask) + self._sampling(len(first.table.predicted))

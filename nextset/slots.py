@@ -119,19 +119,39 @@ class Mask:
             return Mask(causal=True)
         return Mask(dense=torch.from_numpy(seen))
 
+    @staticmethod
+    def parts(queries: SlotTable, keys: SlotTable) -> tuple[Mask, Mask] | None:
+        """Two masks in place of one where blank slots are pure queries after all others: that of the other slots among
+        themselves, and that of the queries over them. None where blank slots are seen, lie between others, or are absent."""
+        blank = keys.holds == BLANK
+        end = len(keys) - int(blank.sum())
+        never = (keys.avail[end:] == NEVER) & (keys.group[end:] == NONE)
+        if end == len(keys) or not (blank[end:] & never).all():
+            return None
+        memory, start = keys.take(slice(0, end)), len(queries) - (len(keys) - end)
+        return (
+            Mask.between(queries.take(slice(0, start)), memory),
+            Mask.between(queries.take(slice(start, None)), memory),
+        )
+
     def to(self, device: torch.device) -> Mask:
         """The mask with its tensor on `device`."""
         return self if self.dense is None else replace(self, dense=self.dense.to(device))
 
-    def padded(self, valid: Tensor, queries: int, keys: int) -> Mask:
-        """Hides keys that are padding: `valid` (B, keys) bool. Padding still sees itself, so no row of the softmax is empty."""
+    def padded(self, valid: Tensor, queries: int, keys: int, own: bool = True) -> Mask:
+        """Hides keys that are padding: `valid` (B, keys) bool. Padding still sees itself, so no row of the softmax is empty.
+
+        `own` False: the queries are not among the keys.
+        """
         dense = self.dense
         if dense is None:
             dense = torch.ones(queries, keys, dtype=torch.bool, device=valid.device)
             dense = dense.tril() if self.causal else dense
+        seen = valid[:, None, None, :keys]
+        if not own:
+            return Mask(dense=dense & seen)
         place = torch.arange(keys, device=valid.device)
-        own = place[keys - queries :, None] == place
-        return Mask(dense=torch.where(valid[:, None, None, :keys], dense, own))
+        return Mask(dense=torch.where(seen, dense, place[keys - queries :, None] == place))
 
 
 @dataclass(frozen=True)
@@ -141,8 +161,9 @@ class Slots:
     x (B, L, D) contents; site (L,) or (B, L) int64, the site each slot sits at (-1: none); `mask`; `keep`, how many leading
     slots later steps may see (these stay in the cache); `vector` (B, D), or (B, L, D) where slots differ, a condition for AdaLN,
     where there is one; `target`, as `site`, the site that each slot predicts. `filled` and `blank` index the slots with and
-    without a value of their own. A backbone that reads codes out on its way calls `inject(depth, h)` with its stream
-    h (B, L, D) where code `depth` is read, and adds what that returns.
+    without a value of their own; `parts` are the masks of each where the blank ones are pure queries (`Mask.parts`). A backbone
+    that reads codes out on its way calls `inject(depth, h)` with its stream h (B, L, D) where code `depth` is read, and adds
+    what that returns.
     """
 
     x: Tensor
@@ -154,3 +175,4 @@ class Slots:
     filled: slice | Tensor = field(default_factory=lambda: slice(None))
     blank: slice | Tensor = field(default_factory=lambda: slice(0, 0))
     inject: Callable[[int, Tensor], Tensor] | None = None
+    parts: tuple[Mask, Mask] | None = None

@@ -79,42 +79,37 @@ class Network(nn.Module):
         layout, unit, dim = system.layout, system.tokenizer.unit, system.backbone.width
         self.system = system
         self.layout = layout
-        masks = {"order": isinstance(system.order, Adaptive), "objective": system.objective.reveals}
-        for place in (place for place, needed in masks.items() if needed and not isinstance(system.wiring, Masked)):
-            raise UsageError(
-                f"{place} {type(getattr(system, place)).__name__} lets each sample know sites of its own, but wiring "
-                f"{type(system.wiring).__name__} cannot; use Masked()"
-            )
-        # the tables of the whole sequence are made here once, so that a wiring that cannot follow the order says so now
-        whole = system.wiring.whole(system.order.sizes(layout), system.condition.slots)
-        system.backbone.check(whole)
-        if system.backbone.modulated and not system.condition.vector:
-            raise UsageError(
-                f"backbone {type(system.backbone).__name__} is modulated by a vector, but condition "
-                f"{type(system.condition).__name__} gives none; use Label(classes, vector=True)"
-            )
-        if system.wiring.modulates and not system.backbone.modulated:
-            raise UsageError(
-                f"wiring {type(system.wiring).__name__} tells slots their steps by a vector that backbone "
-                f"{type(system.backbone).__name__} does not use; use a modulated one, such as Transformer(modulation=Each())"
-            )
-        if system.objective.afresh and not system.wiring.afresh:
-            raise UsageError(
-                f"objective {type(system.objective).__name__} trains on single steps, but wiring {type(system.wiring).__name__} "
-                "does not encode them afresh; use wiring Masked"
-            )
+        # the tables of the whole sequence are made here once, so that parts that cannot follow the order say so now
+        self._fitting: set[tuple[int, ...]] = set()
+        self._check(system.order.sizes(layout))
+        _check_parts(system)
         self.condition = system.condition.build(dim)
         self.wiring = system.wiring.build(dim, unit, layout, tokenizer)
         self.backbone = system.backbone.build(layout)
         self.head = system.head.build(system.backbone.out, unit, tokenizer)
+        self.head.tie(self.wiring.table)
 
     def forward(self, tokens: Tensor, condition: Tensor, seed: int, progress: float = 1.0) -> dict[str, Tensor]:
         """The objective's figures for tokens (B, N, ...) and prepared conditions; wrappers such as DDP call this."""
         return self.system.objective.loss(self, Tokens(tokens, self.layout), condition, seed, progress)
 
     def script(self, sizes: tuple[int, ...], device: torch.device) -> Script:
-        """Tables and masks for these step sizes, made once."""
+        """Tables and masks for these step sizes, made once. Raises UsageError where wiring and backbone cannot follow them."""
+        self._check(sizes)
         return script(self.system.wiring, sizes, self.system.condition.slots, device)
+
+    def _check(self, sizes: tuple[int, ...]) -> None:
+        if sizes in self._fitting:
+            return
+        wiring, backbone = self.system.wiring, self.system.backbone
+        whole = wiring.whole(sizes, self.system.condition.slots)
+        try:
+            backbone.check(whole)
+        except UsageError as error:
+            raise UsageError(
+                f"wiring {type(wiring).__name__} and backbone {type(backbone).__name__} do not fit: {error}"
+            ) from error
+        self._fitting.add(sizes)
 
     def conditioned(self, condition: Tensor, drop: bool = True) -> Conditioning:
         """Embeds prepared conditions; in training mode some are dropped at random unless `drop` is off."""
@@ -184,3 +179,30 @@ class Network(nn.Module):
         plan = self.plan(seed, len(tokens), tokens.data.device, first=first)
         hidden = self.hidden(tokens.data, self.condition(condition), plan)
         return plan.to_sites(self.head.log_prob(hidden, plan.to_ranks(tokens.data)))
+
+
+def _check_parts(system: System) -> None:
+    """Raises UsageError, naming both, where one part needs of another what that does not give."""
+    order, wiring, backbone, objective = system.order, system.wiring, system.backbone, system.objective
+    said = {part: type(part).__name__ for part in (order, wiring, backbone, objective, system.condition)}
+    if backbone.modulated and not system.condition.vector:
+        raise UsageError(
+            f"backbone {said[backbone]} is modulated by a vector, but condition {said[system.condition]} gives none; "
+            "use Label(classes, vector=True)"
+        )
+    if wiring.modulates and not backbone.modulated:
+        raise UsageError(
+            f"wiring {said[wiring]} tells slots their steps by a vector that backbone {said[backbone]} does not use; "
+            "use a modulated one, such as Transformer(modulation=Each())"
+        )
+    if objective.afresh and not wiring.afresh:
+        raise UsageError(
+            f"objective {said[objective]} trains on single steps, but wiring {said[wiring]} does not encode them afresh; "
+            "use wiring Masked"
+        )
+    masks = {"order": (order, isinstance(order, Adaptive)), "objective": (objective, objective.reveals)}
+    for place, (part, needed) in masks.items():
+        if needed and not isinstance(wiring, Masked):
+            raise UsageError(
+                f"{place} {said[part]} lets each sample know sites of its own, but wiring {said[wiring]} cannot; use Masked()"
+            )

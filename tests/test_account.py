@@ -22,9 +22,7 @@ from nextset.mixers.base import Context, Mixer, MixerModule, State
 from nextset.noise import Noise
 from nextset.orders import Confidence, Order, Plan, Random
 from nextset.tokenizers.vq import VQ
-from nextset.wirings import Masked
-
-from .laws.own import Queries
+from nextset.wirings import Masked, Queries
 
 TINY = catalogue.spec("llamagen/tiny")
 

@@ -16,7 +16,8 @@ from nextset.layout import grid
 from nextset.mixers import BiasedAttention
 from nextset.orders import Random
 from nextset.tokenizers.vq import VQ
-from tests.laws.own import Growing, Queries
+from nextset.wirings import Queries
+from tests.laws.own import Growing
 from tests.laws.toys import BASE, lively, random_images, random_tokens
 
 SIDE = BASE.size[0]

@@ -5,6 +5,7 @@ from .bert import Bert
 from .llama import Llama
 from .masked import MaskedAutoencoder
 from .transformer import Transformer
+from .two_pass import TwoPass
 from .uvit import UViT
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "Llama",
     "MaskedAutoencoder",
     "Transformer",
+    "TwoPass",
     "UViT",
 ]

@@ -17,6 +17,7 @@ class BackboneModule(nn.Module, ABC):
     """Computes slots."""
 
     checkpointing: bool = False  # recompute activations in the backward pass instead of storing them
+    passing: bool = True  # slots that are not kept need room in the cache too, while their call lasts
 
     @abstractmethod
     def forward(self, slots: Slots, cache: Cache | None = None) -> Tensor:

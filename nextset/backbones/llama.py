@@ -16,19 +16,19 @@ from ..mixers import Cache, Context, Mixer, MixerModule, State
 from ..nn.feedforward import SwiGLU, round_up
 from ..nn.norm import RMSNorm
 from ..nn.rotary import ByOwn, Turning
-from ..slots import Slots
+from ..slots import Slots, SlotTable
 from .base import Backbone, BackboneModule
 
 
 class Block(nn.Module):
     """x + mixer(norm(x)), then x + feedforward(norm(x))."""
 
-    def __init__(self, spec: Llama) -> None:
+    def __init__(self, dim: int, mixer: Mixer, dropout: float, hidden_multiple: int, eps: float) -> None:
         super().__init__()
-        self.mixer_norm = RMSNorm(spec.dim, spec.eps)
-        self.mixer = spec.mixer.build(spec.dim, spec.dropout)
-        self.feedforward_norm = RMSNorm(spec.dim, spec.eps)
-        self.feedforward = SwiGLU(spec.dim, round_up(8 * spec.dim // 3, spec.hidden_multiple), spec.dropout)
+        self.mixer_norm = RMSNorm(dim, eps)
+        self.mixer = mixer.build(dim, dropout)
+        self.feedforward_norm = RMSNorm(dim, eps)
+        self.feedforward = SwiGLU(dim, round_up(8 * dim // 3, hidden_multiple), dropout)
 
     def forward(self, x: Tensor, context: Context, state: State | None) -> Tensor:
         """(B, L, D) to (B, L, D)."""
@@ -44,7 +44,8 @@ class LlamaModule(BackboneModule):
         turned = spec.mixer.rotary_dim(spec.dim)
         self.dropout = spec.dropout
         self.rotary = spec.turning.build(layout, turned, spec.rotary_base) if turned else None
-        self.blocks = nn.ModuleList(Block(spec) for _ in range(spec.depth))
+        block = (spec.dim, spec.mixer, spec.dropout, spec.hidden_multiple, spec.eps)
+        self.blocks = nn.ModuleList(Block(*block) for _ in range(spec.depth))
         self.norm = RMSNorm(spec.dim, spec.eps)
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -89,6 +90,10 @@ class Llama(Backbone):
     def width(self) -> int:
         """D."""
         return self.dim
+
+    def check(self, whole: SlotTable) -> None:
+        """The mixer decides."""
+        self.mixer.check(whole)
 
     def build(self, layout: Layout) -> LlamaModule:
         """The module for tokens on `layout`."""

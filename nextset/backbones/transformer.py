@@ -20,7 +20,7 @@ from ..nn.feedforward import MLP, FeedForward
 from ..nn.modulation import ModulatedNorm, Modulation, Triple, modulate
 from ..nn.norm import Layer, Norm
 from ..nn.rotary import ByOwn, Turning
-from ..slots import Slots
+from ..slots import Slots, SlotTable
 from .base import Backbone, BackboneModule
 
 
@@ -142,6 +142,10 @@ class Transformer(Backbone):
     def modulated(self) -> bool:
         """Whether a vector modulates the blocks."""
         return self.modulation is not None
+
+    def check(self, whole: SlotTable) -> None:
+        """The mixer decides."""
+        self.mixer.check(whole)
 
     def build(self, layout: Layout) -> TransformerModule:
         """The module for tokens on `layout`."""

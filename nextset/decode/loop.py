@@ -116,7 +116,7 @@ class _Run:
         self.cache: Cache | None = None
         if any(call.keep for call in self.script.steps):
             like = self.condition.prefix
-            self.cache = network.backbone.cache(len(like), self.script.length, like)
+            self.cache = network.backbone.cache(len(like), self.script.room(network.backbone.passing), like)
         self.valid = _pad(self.condition.valid, self.script.lead, self.script.length)
         self.seen = 0
 

@@ -56,6 +56,12 @@ Read = Callable[[int, Tensor, Tensor | None], Tensor]  # (code, hidden, unguided
 class HeadModule(nn.Module, ABC):
     """Scores and draws tokens."""
 
+    def tie(self, table: Callable[[], Tensor]) -> None:
+        """Offers the table of token vectors (V, D) that the wiring embeds with, for heads that share it. Called once, after building.
+
+        A head keeps the function, never the table: that is the wiring's. Raises UsageError where it cannot share it.
+        """
+
     @abstractmethod
     def draw(self, noise: Noise, sites: int) -> Tensor:
         """All random numbers that drawing `sites` tokens of each sample takes, (B, sites, ...)."""

@@ -1,7 +1,8 @@
-"""Categorical head: one linear map to the logits of a token."""
+"""Categorical head: one linear map to the logits of a token, of its own or tied to the table of tokens (`Tied`)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,21 +11,23 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..layout import Codec, Discrete, Unit
+from ..nn.borrowed import Borrowed
 from ..nn.precision import at_least_float32
 from ..noise import Noise
 from .base import Head, HeadModule, Picker
 
 
 class CategoricalModule(HeadModule):
-    """The output matrix."""
+    """A softmax over what `project` makes of (..., D), the logits (..., V)."""
 
-    def __init__(self, dim: int, vocab: int, bias: bool, std: float, smoothing: float = 0.0) -> None:
+    def __init__(self, project: nn.Module, smoothing: float = 0.0) -> None:
         super().__init__()
-        self.smoothing = smoothing
-        self.project = nn.Linear(dim, vocab, bias=bias)
-        nn.init.normal_(self.project.weight, std=std)
-        if bias:
-            nn.init.zeros_(self.project.bias)
+        self.project, self.smoothing = project, smoothing
+
+    def tie(self, table: Callable[[], Tensor]) -> None:
+        """Takes the table where it has no matrix of its own."""
+        if isinstance(self.project, Borrowed):
+            self.project.borrow(table)
 
     def logits(self, hidden: Tensor, unguided: Tensor | None = None, scale: float = 1.0) -> Tensor:
         """(B, n, V) in at least float32; both halves of guidance in one product, since reading the matrix is what costs."""
@@ -73,4 +76,8 @@ class Categorical(Head):
         """The output matrix."""
         if not isinstance(unit, Discrete) or unit.codes != 1:
             raise UsageError(f"head Categorical needs one id a site, but this tokenizer gives {unit}")
-        return CategoricalModule(dim, unit.vocab, self.bias, self.std, self.smoothing)
+        project = nn.Linear(dim, unit.vocab, bias=self.bias)
+        nn.init.normal_(project.weight, std=self.std)
+        if self.bias:
+            nn.init.zeros_(project.bias)
+        return CategoricalModule(project, self.smoothing)

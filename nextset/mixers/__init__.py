@@ -3,12 +3,14 @@
 from .attention import Attention
 from .base import Cache, Context, Mixer, MixerModule, State
 from .biased import BiasedAttention
+from .mamba2 import Mamba2
 
 __all__ = [
     "Attention",
     "BiasedAttention",
     "Cache",
     "Context",
+    "Mamba2",
     "Mixer",
     "MixerModule",
     "State",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from ..slots import Mask
+from ..slots import Mask, SlotTable
 from ..spec import Spec
 
 
@@ -59,6 +59,9 @@ class MixerModule(nn.Module, ABC):
 @dataclass(frozen=True)
 class Mixer(Spec, ABC):
     """Describes a mixer."""
+
+    def check(self, whole: SlotTable) -> None:
+        """Raises UsageError where it cannot mix the slots of a whole sequence (a recurrence needs a causal mask)."""
 
     @abstractmethod
     def build(self, dim: int, dropout: float) -> MixerModule:

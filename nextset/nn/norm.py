@@ -62,6 +62,17 @@ class RMS(Norm):
 
 
 @dataclass(frozen=True)
+class Chain(Norm):
+    """Several, one after the other."""
+
+    norms: tuple[Norm, ...]
+
+    def build(self, dim: int) -> nn.Sequential:
+        """The layers."""
+        return nn.Sequential(*(norm.build(dim) for norm in self.norms))
+
+
+@dataclass(frozen=True)
 class Layer(Norm):
     """`LayerNorm`; without weights and biases where not `affine`."""
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..errors import UsageError
 from ..heads import Noisy
 from ..layout import Codec, Layout, Unit
 from ..orders.base import Plan
@@ -24,6 +25,12 @@ from ..spec import Spec
 
 class WiringModule(nn.Module, ABC):
     """Fills slots with vectors."""
+
+    def table(self) -> Tensor:
+        """The vectors of all tokens (V, D), for a head that shares them. Raises UsageError where there is no such table."""
+        raise UsageError(
+            f"wiring {type(self).__name__.removesuffix('Module')} has no table of single ids that a head could share"
+        )
 
     @abstractmethod
     def fill(self, call: Call, prefix: Tensor, tokens: Tensor, plan: Plan, noisy: Noisy | None = None) -> Tensor:
@@ -91,7 +98,7 @@ class Script:
     def whole(self) -> Call:
         """The one call of training."""
         table = self._wiring.whole(self._sizes, self.prefix)
-        return Call(table, Mask.between(table, table).to(self.device), 0, self.device)
+        return self._call(table, table, 0)
 
     @functools.cached_property
     @torch.inference_mode(False)
@@ -104,7 +111,7 @@ class Script:
         for table, keep in zip(tables, keeps, strict=True):
             seen = kept.take(slice(0, held + keep))
             keys = seen if keep == len(table) else seen.join(table.take(slice(keep, None)))
-            calls.append(Call(table, Mask.between(table, keys).to(self.device), keep, self.device))
+            calls.append(self._call(table, keys, keep))
             held += keep
         return tuple(calls)
 
@@ -117,8 +124,11 @@ class Script:
             own = call.table.take(slice(0, call.keep))
             kept = own if kept is None else kept.join(own)
             rest = call.table.take(slice(call.keep, None))
-            calls.append(Call(rest, Mask.between(rest, kept.join(rest)).to(self.device), 0, self.device))
+            calls.append(self._call(rest, kept.join(rest), 0))
         return tuple(calls)
+
+    def _call(self, table: SlotTable, keys: SlotTable, keep: int) -> Call:
+        return Call(table, Mask.between(table, keys), keep, self.device, Mask.parts(table, keys))
 
     def _keep(self, table: SlotTable) -> int:
         keep = int(table.lasting.sum())
@@ -134,6 +144,10 @@ class Script:
             held += call.keep
         return most
 
+    def room(self, passing: bool) -> int:
+        """Slots that a cache must hold; without those that nobody will see where these do not pass through it."""
+        return self.length if passing else sum(call.keep for call in self.steps)
+
 
 @functools.lru_cache(maxsize=32)
 def script(wiring: Wiring, sizes: tuple[int, ...], prefix: int, device: torch.device) -> Script:
@@ -144,14 +158,22 @@ def script(wiring: Wiring, sizes: tuple[int, ...], prefix: int, device: torch.de
 class Call:
     """One call of the backbone, with everything that its table decides already on the device.
 
-    `mask`; `keep` leading slots stay in the cache; the slots `predictors` predict `ranks`. Contents come in three parts: the first
+    `mask`, and where blank slots are pure queries its `parts`; `keep` leading slots stay in the cache; the slots `predictors` predict `ranks`. Contents come in three parts: the first
     `prefixed` condition slots, the tokens of the ranks `held`, and slots without a token at the sites of the ranks `blank`.
     `filled` are the indices of the first two kinds of slots, `empty` those of the last. `carried` says what each slot holds as a row
     of a table: 0 no token, 1 a condition slot, 2 + r the token of rank r.
     """
 
-    def __init__(self, table: SlotTable, mask: Mask, keep: int, device: torch.device) -> None:
-        self.table, self.mask, self.keep = table, mask, keep
+    def __init__(
+        self,
+        table: SlotTable,
+        mask: Mask,
+        keep: int,
+        device: torch.device,
+        parts: tuple[Mask, Mask] | None = None,
+    ) -> None:
+        self.table, self.mask, self.keep = table, mask.to(device), keep
+        self.parts = parts and (parts[0].to(device), parts[1].to(device))
         self.ranks = _compact(table.predicted, device)
         self.predictors = _compact(table.predictors(), device)
         self._second = _Second(table, device) if (table.also != NONE).any() else None
@@ -187,10 +209,17 @@ class Call:
         inject: Callable[[int, Tensor], Tensor] | None = None,
     ) -> Slots:
         """The slots with contents `x` (B, L, D); `valid` (B, T) marks the keys that are no padding."""
-        mask = self.mask
+        mask, parts = self.mask, self.parts
         if valid is not None:
             mask = mask.padded(valid, x.shape[1], valid.shape[1])
-        return Slots(x, self.sites(plan), mask, self.keep, vector, self.targets(plan), self.filled, self.empty, inject)
+            parts = parts and self._padded_parts(parts, valid)
+        sites, targets = self.sites(plan), self.targets(plan)
+        return Slots(x, sites, mask, self.keep, vector, targets, self.filled, self.empty, inject, parts)
+
+    def _padded_parts(self, parts: tuple[Mask, Mask], valid: Tensor) -> tuple[Mask, Mask]:
+        queries = int((self.table.holds == BLANK).sum())
+        filled, keys = len(self.table) - queries, valid.shape[1] - queries
+        return parts[0].padded(valid, filled, keys), parts[1].padded(valid, queries, keys, own=False)
 
     def predicted(self, hidden: Tensor) -> Tensor:
         """Of hidden vectors of all slots (B, L, W) those of what is predicted, by rank, (B, n, W).

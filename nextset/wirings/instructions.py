@@ -33,6 +33,10 @@ class InstructionsModule(WiringModule):
         self.rotary = Rotary(layout, dim // spec.heads, spec.rotary_base)
         nn.init.normal_(self.embed.weight, std=spec.std)
 
+    def table(self) -> Tensor:
+        """The embedding table (V, D)."""
+        return self.embed.weight
+
     def fill(self, call: Call, prefix: Tensor, tokens: Tensor, plan: Plan, noisy: Noisy | None = None) -> Tensor:
         """Condition slots, tokens and instructions, in the order of the table."""
         instructions = self.instructions(plan.perm[..., call.blank]).expand(len(tokens), -1, -1)

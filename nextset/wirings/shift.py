@@ -31,6 +31,12 @@ class ShiftModule(WiringModule):
         self.embed = nn.Embedding(unit.vocab * unit.codes, dim)
         nn.init.normal_(self.embed.weight, std=std)
 
+    def table(self) -> Tensor:
+        """The embedding table (V, D)."""
+        if self.embed.num_embeddings != self.vocab:
+            return super().table()  # of several codes a site each has its own
+        return self.embed.weight
+
     def fill(self, call: Call, prefix: Tensor, tokens: Tensor, plan: Plan, noisy: Noisy | None = None) -> Tensor:
         """Condition slots as they come, then the embedded tokens."""
         return call.arrange(prefix, self._embed(plan.to_ranks(tokens, call.held)))

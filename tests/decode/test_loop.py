@@ -15,7 +15,8 @@ from nextset.decode.loop import Clamp
 from nextset.layout import Tokens
 from nextset.noise import Noise
 from nextset.orders import Random
-from tests.laws.own import Growing, Queries
+from nextset.wirings import Queries
+from tests.laws.own import Growing
 from tests.laws.toys import BASE, conditions, lively, random_tokens
 
 SITES = BASE.layout.sites

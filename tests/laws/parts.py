@@ -13,19 +13,19 @@ from typing import Any, TypeVar
 
 import torch
 
-from nextset.backbones import Backbone, Bert, Llama, MaskedAutoencoder, Transformer, UViT
+from nextset.backbones import Backbone, Bert, Llama, MaskedAutoencoder, Transformer, TwoPass, UViT
 from nextset.conditions import Condition, Label, Text, Unconditional
 from nextset.decode import Constant, CosineRamp, Guidance, Interval, Linear, Pick, PowerCosine, Proportional, Ramp
 from nextset.errors import UsageError
-from nextset.heads import Categorical, Diffusion, Head
+from nextset.heads import Categorical, Diffusion, Head, Tied
 from nextset.layout import Continuous, Discrete, Layout, grid, line, pyramid, video
-from nextset.mixers import Attention, BiasedAttention, Mixer
+from nextset.mixers import Attention, BiasedAttention, Mamba2, Mixer
 from nextset.nn.diffusion import Even, Strided
 from nextset.nn.embedding import CodeVectors, Table
 from nextset.nn.feedforward import MLP
 from nextset.nn.masking import Arccos, Cosine, Power
 from nextset.nn.modulation import Each, Grouped
-from nextset.nn.norm import RMS, Layer
+from nextset.nn.norm import RMS, Chain, Layer
 from nextset.nn.rotary import ByOwnAndNext
 from nextset.objectives import AnyOrder, MaskedDiffusion, MaskedShare, MaskedTokens, NextSet, Objective
 from nextset.objectives.adversarial import TokenizerLoss
@@ -39,6 +39,7 @@ from nextset.orders import (
     Order,
     Random,
     Raster,
+    Rising,
     Schedule,
     Unmasking,
 )
@@ -49,9 +50,21 @@ from nextset.tokenizers.maskgit_vq import MaskGITVQ
 from nextset.tokenizers.patch import Patch
 from nextset.tokenizers.pixel import Pixel
 from nextset.tokenizers.vq import VQ
-from nextset.wirings import Directed, Instructions, Masked, Shift, Stepped, Targeted, Wiring
+from nextset.wirings import (
+    Causal,
+    Directed,
+    Instructions,
+    Masked,
+    Memory,
+    Mutual,
+    Queries,
+    Shift,
+    Stepped,
+    Targeted,
+    Wiring,
+)
 
-from .own import Growing, Queries
+from .own import Growing
 
 Part = TypeVar("Part", bound=Spec)
 
@@ -67,8 +80,8 @@ FOLDERS = (
     "decode",
     "systems",
 )
-KINDS = (Tokenizer, Order, Wiring, Backbone, Mixer, Head, Condition, Objective, Guidance, Pick)
-APART = (TokenizerLoss, Schedule)  # trains tokenizers; a piece of orders
+KINDS = (Tokenizer, Order, Schedule, Wiring, Memory, Backbone, Mixer, Head, Condition, Objective, Guidance, Pick)
+APART = (TokenizerLoss,)  # trains tokenizers, and is no part of a system
 
 TOYS: tuple[Spec, ...] = (
     Pixel(5),
@@ -87,14 +100,14 @@ TOYS: tuple[Spec, ...] = (
     Random(1, Falling(Cosine())),
     Random(1, Falling(Arccos())),
     MaskGITVQ(8, 4, 8, (1, 2), blocks=1, groups=4),
-    Raster(),
-    Random(),
-    Random(1),
     Budget((1, 2, 3)),
     Confidence(2),
     Confidence(3, Cosine(), (2.0, 1.0), (2.0, 0.0), (1.3, 0.5)),
     Unmasking(3),
     Unmasking(4, Arccos(), Cosine()),
+    Rising(),
+    Falling(Cosine()),
+    Falling(Arccos()),
     Shift(),
     Instructions(2),
     Masked(),
@@ -108,14 +121,18 @@ TOYS: tuple[Spec, ...] = (
     Llama(16, 2, Attention(2), hidden_multiple=16, turning=ByOwnAndNext()),
     Transformer(16, 2, BiasedAttention(2), norm=RMS(), final=RMS(), rotary_base=100.0, turning=ByOwnAndNext()),
     Transformer(16, 2, BiasedAttention(2), learned=True),
-    Transformer(16, 2, BiasedAttention(2, Layer()), None, RMS(), rotary_base=100.0, final=RMS()),
+    Transformer(16, 2, BiasedAttention(2, Layer()), None, RMS(), rotary_base=100.0, final=Chain((RMS(), Layer()))),
     Transformer(16, 2, BiasedAttention(2), modulation=Each(0.1), learned=True),
     Transformer(16, 3, BiasedAttention(2), modulation=Grouped(2), modulated_end=False, learned=True),
     MaskedAutoencoder(16, 1, BiasedAttention(2), prefix=1, decoder_depth=2),
     Bert(16, 3, BiasedAttention(2), MLP(24)),
     UViT(16, 4, BiasedAttention(2, inner=False), MLP(32), dropout=0.1),
+    TwoPass(16, 2, Attention(2), 2, hidden_multiple=16),
+    TwoPass(16, 4, Mamba2(4, 8, chunk=3), 2, hidden_multiple=16),
     Attention(2),
     Attention(4, 2),
+    Mamba2(4, 8, chunk=3),
+    Mamba2(3, 4, 1, conv=2, chunk=1),
     BiasedAttention(2),
     BiasedAttention(2, Layer()),
     BiasedAttention(2, RMS(affine=False)),
@@ -123,6 +140,7 @@ TOYS: tuple[Spec, ...] = (
     Categorical(bias=True, std=0.02),
     Diffusion(8, 1, Even(5)),
     Diffusion(8, 2, Strided(4), copies=1, levels=100),
+    Tied(),
     Unconditional(),
     Label(3, dropout=0.3),
     Label(3, slots=2, vector=True),
@@ -149,6 +167,9 @@ TOYS: tuple[Spec, ...] = (
     Pick(0.7, 3, 0.9),
     Growing(),
     Queries(),
+    Queries(Mutual()),
+    Causal(),
+    Mutual(),
 )
 
 # sizes small enough to enumerate; a part that refuses some of them must still accept others

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from nextset.backbones import Backbone, BackboneModule
 from nextset.layout import Layout, grid, pyramid, video
-from nextset.slots import Mask, Slots, SlotTable
+from nextset.slots import BLANK, NEVER, NONE, Mask, Slots, SlotTable
 
 from .parts import accepts, toys
 
@@ -18,24 +19,60 @@ CASES = [(part, layout) for part in toys(Backbone) for layout in LAYOUTS if acce
 over_layouts = pytest.mark.parametrize(("part", "layout"), CASES, ids=str)
 
 
+def chain() -> SlotTable:
+    """A condition slot, then tokens; each sees itself and all before it."""
+    step, rank = np.arange(LENGTH), np.arange(-1, LENGTH - 1)  # PREFIX and NONE are -1
+    return SlotTable.of(rank, rank, step, avail=step, sees=step)
+
+
+def asked() -> SlotTable:
+    """The same, and as many pure queries, each of which sees as many of them."""
+    step = np.arange(LENGTH)
+    none = np.full(LENGTH, NONE)
+    memory = SlotTable.of(step, step, none, avail=step, sees=step)
+    return memory.join(SlotTable.of(none + BLANK - NONE, step, step, avail=none * 0 + NEVER, sees=step))
+
+
 class Setting:
-    """A backbone in float64 with slots under a causal mask: one without a site, then the first sites in a random order a sample."""
+    """A backbone in float64 with slots under a causal mask: one without a site, then the first sites in a random order a sample.
+
+    Where the backbone wants queries, each slot has one beside it.
+    """
 
     def __init__(self, part: Backbone, layout: Layout) -> None:
         self.module: BackboneModule = part.build(layout).double().eval()
-        self.x = torch.randn(BATCH, LENGTH, part.width).double()
+        self.table = chain() if accepts(part.check, chain()) else asked()
+        part.check(self.table)
+        slots = len(self.table)
+        self.x = torch.randn(BATCH, slots, part.width).double()
         order = torch.stack([torch.randperm(layout.sites)[: LENGTH - 1] for _ in range(BATCH)])
         self.site = torch.nn.functional.pad(order, (LENGTH - order.shape[1], 0), value=-1)
+        if slots > LENGTH:
+            self.site = torch.cat([self.site, self.site.roll(-1, 1)], dim=1)
         self.target = self.site.roll(-1, 1)
-        step = torch.arange(LENGTH).numpy()
-        self.table = SlotTable.of(step, step, step, avail=step, sees=step)
         self.vector = torch.randn(BATCH, part.width).double()
 
+    def places(self, start: int, end: int) -> np.ndarray:
+        """The slots of one call: those that are kept, and the queries beside them."""
+        place = np.arange(start, end)
+        return place if len(self.table) == LENGTH else np.concatenate([place, place + LENGTH])
+
     def slots(self, start: int = 0, end: int = LENGTH, rows: slice = slice(None)) -> Slots:
-        """Slots [start, end) of some samples, all to be kept."""
-        mask = Mask.between(self.table.take(slice(start, end)), self.table.take(slice(0, end)))
-        x, site, target = (column[rows, start:end] for column in (self.x, self.site, self.target))
-        return Slots(x, site, mask, end - start, self.vector[rows], target)
+        """Slots [start, end) of some samples, all to be kept, and their queries."""
+        places, kept = self.places(start, end), end - start
+        table, past = self.table.take(places), self.table.take(slice(0, start))
+        keys = past.join(table)
+        return Slots(
+            self.x[rows, places],
+            self.site[rows, places],
+            Mask.between(table, keys),
+            kept,
+            self.vector[rows],
+            self.target[rows, places],
+            filled=slice(0, kept),
+            blank=slice(kept, len(places)),
+            parts=Mask.parts(table, keys),
+        )
 
 
 @pytest.mark.parametrize("part", toys(Backbone), ids=str)
@@ -53,9 +90,9 @@ def test_cached_is_uncached(part: Backbone, layout: Layout, cuts: tuple[int, ...
     cache = setting.module.cache(BATCH, LENGTH, setting.x)
     for start, end in zip((0, *cuts[:-1]), cuts, strict=True):
         out = setting.module(setting.slots(start, end), cache)
-        torch.testing.assert_close(out, whole[:, start:end], rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(out, whole[:, setting.places(start, end)], rtol=1e-10, atol=1e-10)
     last = setting.module(setting.slots(cuts[-1], LENGTH, slice(2)), cache.narrow(2))
-    torch.testing.assert_close(last, whole[:2, cuts[-1] :], rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(last, whole[:2, setting.places(cuts[-1], LENGTH)], rtol=1e-10, atol=1e-10)
 
 
 @over_layouts

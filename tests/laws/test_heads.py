@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nextset import Pick, UsageError
 from nextset.heads import Head, HeadModule
@@ -24,6 +24,9 @@ over_units = pytest.mark.parametrize(("head", "unit"), CASES, ids=str)
 def built(head: Head, unit: Unit) -> HeadModule:
     """The head with weights that say something."""
     module = head.build(DIM, unit, CODEC).double()
+    if isinstance(unit, Discrete):
+        table = nn.Parameter(torch.randn(unit.vocab, DIM).double())
+        module.tie(lambda: table)
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.copy_(torch.randn_like(parameter) * 0.3)

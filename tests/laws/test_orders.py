@@ -7,7 +7,7 @@ import torch
 
 from nextset.layout import Layout
 from nextset.noise import Noise
-from nextset.orders import Order
+from nextset.orders import Order, Schedule
 
 from .parts import fitting, toys
 
@@ -50,3 +50,12 @@ def test_ranks_and_back(order: Order, layout: Layout) -> None:
         assert torch.equal(plan.to_sites(by_rank), by_site)
         for sample, perm in enumerate(plan.perm.expand(2, -1)):
             assert torch.equal(by_rank[sample], by_site[sample, perm])
+
+
+@pytest.mark.parametrize("schedule", toys(Schedule), ids=str)
+@pytest.mark.parametrize(("sites", "steps"), [(1, 1), (4, 1), (4, 2), (64, 22), (64, 64), (7, 7), (7, 6), (256, 64)])
+def test_schedules_cut_all_sites_into_about_so_many_steps(schedule: Schedule, sites: int, steps: int) -> None:
+    sizes = schedule.sizes(sites, steps)
+    assert sum(sizes) == sites
+    assert min(sizes) >= 1
+    assert steps - steps // 8 - 1 <= len(sizes) <= max(steps, 2)

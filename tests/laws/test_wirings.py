@@ -11,7 +11,7 @@ import torch
 from nextset.layout import grid, line
 from nextset.orders import Plan
 from nextset.slots import COLUMNS, NONE, PREFIX, Mask, SlotTable, visible
-from nextset.wirings import Call, Wiring
+from nextset.wirings import Call, Memory, Wiring
 
 from .parts import CODEC, STEPS, UNITS, accepts, toys
 
@@ -133,3 +133,12 @@ def test_fill_reads_only_what_is_held(wiring: Wiring, sizes: tuple[int, ...], pr
 @pytest.mark.parametrize("wiring", toys(Wiring), ids=str)
 def test_embeds_some_tokens(wiring: Wiring) -> None:
     assert any(accepts(wiring.build, 8, unit, grid(2, 2), CODEC) for unit in UNITS)
+
+
+@pytest.mark.parametrize("memory", toys(Memory), ids=str)
+@pytest.mark.parametrize("sizes", STEPS, ids=str)
+def test_a_memory_sees_itself_and_no_later_step(memory: Memory, sizes: tuple[int, ...]) -> None:
+    """So many ranks as `times` says: its own among them, and none beyond its step."""
+    times, ends = memory.times(sizes), np.repeat(np.cumsum(sizes), sizes)
+    assert (times > np.arange(sum(sizes))).all()
+    assert (times <= ends).all()

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from nextset import Model, System, catalogue
-from nextset.backbones import Backbone
+from nextset.backbones import Backbone, TwoPass
 from nextset.conditions import Condition, Text, Unconditional
 from nextset.decode import Constant, Guidance, Pick, decode
 from nextset.decode.loop import Clamp
 from nextset.heads import Ask, Head
 from nextset.layout import Continuous, Discrete, Tokens, blank
-from nextset.mixers import Mixer
+from nextset.mixers import Attention, Mamba2, Mixer
 from nextset.nn.embedding import CodeVectors
 from nextset.noise import Noise
 from nextset.objectives import NextSet, Objective
@@ -27,9 +27,9 @@ from nextset.spec import Spec
 from nextset.tokenizers.base import Tokenizer
 from nextset.tokenizers.pixel import Pixel
 from nextset.tokenizers.vq import VQ
-from nextset.wirings import Directed, Instructions, Targeted, Wiring
+from nextset.wirings import Directed, Instructions, Mutual, Queries, Targeted, Wiring
 
-from .own import Growing, Queries
+from .own import Growing
 from .parts import TOYS, accepts, asked
 
 LEVELS, SIDE = 3, 2
@@ -59,12 +59,19 @@ def _with(part: Spec) -> System | None:
 
 MIXED = {f"llamagen+{type(part).__name__}{i}": system for i, part in enumerate(TOYS) if (system := _with(part))}
 CODED = VQ(8, 4, 8, (1, 2), blocks=1, latent=8, groups=4)
+READERS = TwoPass(16, 4, Attention(2), 2, hidden_multiple=16)
 SETS = {
     "codes": replace(BASE, tokenizer=CODED, size=(4, 4), wiring=Directed(CodeVectors())),
     "sets": replace(BASE, order=Growing(), wiring=Queries()),
     "sets+instructions": replace(BASE, order=Growing(), wiring=Instructions(2)),
     "targeted+text": replace(BASE, order=Random(), wiring=Targeted(), condition=Text(6, 4)),
     "sets+text": replace(BASE, order=Growing(), wiring=Queries(), condition=Text(6, 4)),
+    "sets+readers": replace(BASE, order=Growing(), wiring=Queries(), backbone=READERS),
+    "sets+mutual": replace(BASE, order=Growing(), wiring=Queries(Mutual()), backbone=READERS),
+    "sets+readers+text": replace(BASE, order=Growing(), wiring=Queries(), backbone=READERS, condition=Text(6, 4)),
+    "sets+readers+mamba": replace(
+        BASE, order=Growing(), wiring=Queries(), backbone=replace(READERS, mixer=Mamba2(4, 8, chunk=3))
+    ),
 }
 SYSTEMS = (*catalogue.names(), *MIXED, *SETS)
 

@@ -10,8 +10,9 @@ import torch
 import nextset
 from nextset import UsageError
 from nextset.layout import grid
+from nextset.nn.masking import Arccos, Cosine
 from nextset.noise import Noise
-from nextset.orders import Random
+from nextset.orders import Falling, Random
 from nextset.orders.schedules import cosine_sizes
 
 from ..laws.toys import lively
@@ -63,3 +64,13 @@ def test_edits_know_everything_that_is_given() -> None:
         edited = model.edit(images, mask, [0, 1], seed=3)
     assert torch.equal(edited[..., 2:, :], images[..., 2:, :])
     assert not torch.equal(edited, images)
+
+
+def test_arpgs_schedules() -> None:
+    """64 steps for 256 sites: on the cosine 13 of one site and at most 6; on the arccos 2 or 3 each until a burst at the end."""
+    cosine, arccos = Falling(Cosine()).sizes(256, 64), Falling(Arccos()).sizes(256, 64)
+    assert cosine[:15] == (1,) * 13 + (2, 3)
+    assert (max(cosine), cosine[-1], len(cosine), sum(cosine)) == (7, 6, 64, 256)
+    assert arccos[:4] == (3, 3, 2, 3)
+    assert arccos[-3:] == (10, 12, 28)
+    assert (len(arccos), sum(arccos)) == (64, 256)

@@ -18,8 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from nextset.layout import Tokens, grid
-from nextset.tokenizers.maskgit_vq import KEYS
-from nextset.tokenizers.maskgit_vq import MaskGITVQ, MaskGITVQModule
+from nextset.tokenizers.maskgit_vq import KEYS, MaskGITVQ, MaskGITVQModule
 from nextset.weights import load_exactly
 
 FOLDER = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity"))

@@ -11,9 +11,8 @@ from nextset import catalogue
 from nextset.layout import Tokens
 from nextset.orders import Plan, Random
 from nextset.slots import Mask, SlotTable
-from nextset.wirings import Instructions, Script, Shift
+from nextset.wirings import Instructions, Queries, Script, Shift
 from nextset.wirings.base import Call, script
-from tests.laws.own import Queries
 from tests.laws.toys import lively, random_tokens
 
 CPU = torch.device("cpu")

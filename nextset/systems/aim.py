@@ -1,0 +1,107 @@
+"""AiM (Li et al. 2024, arXiv 2408.12245): VQ tokens row by row through Mamba-2, without any attention.
+
+wiring     the slot of the class predicts the first token, each token's slot the next one
+backbone   Mamba-2 mixers alone, no feed-forward; learned positions; the class shifts, scales and gates every mixer (AdaLN), by a map
+           a layer in the smallest size, by four maps in turn and a table a layer in the others
+head       tied to the table of tokens, after two norms, of which the second is modulated
+New here: mixers/mamba2.py, so the cache is a state of fixed size, however many tokens there are.
+
+The released code gives token i the position i in training but i + 1 in drawing. Here it is i in both, as the weights were trained.
+"""
+
+from __future__ import annotations
+
+from ..backbones import Transformer
+from ..conditions import Label
+from ..decode import Constant, Pick
+from ..heads import Tied
+from ..keymap import KeyMap, Stacked, Twice, Unused
+from ..mixers import Mamba2
+from ..nn.modulation import Each, Grouped, Modulation
+from ..nn.norm import RMS, Chain
+from ..system import System
+from ..tokenizers.base import Tokenizer
+from ..tokenizers.pixel import Pixel
+from .llamagen import VQ16
+
+MIXER, GROUPS = Mamba2(), Grouped(4)
+SMALL = Mamba2(state_dim=16, head_dim=16)
+
+
+def aim(
+    dim: int,
+    depth: int,
+    modulation: Modulation = GROUPS,
+    mixer: Mamba2 = MIXER,
+    image: int = 256,
+    tokenizer: Tokenizer = VQ16,
+    classes: int = 1000,
+) -> System:
+    """A size by width and layers."""
+    return System(
+        tokenizer=tokenizer,
+        size=(image, image),
+        condition=Label(classes, vector=True),
+        backbone=Transformer(
+            dim,
+            depth,
+            mixer,
+            feedforward=None,
+            norm=RMS(),
+            final=Chain((RMS(), RMS())),
+            modulation=modulation,
+            learned=True,
+            dropout=0.0,
+        ),
+        head=Tied(),
+        guidance=Constant(5.0),
+        pick=Pick(top_k=600, top_p=0.98),
+    )
+
+
+SIZES = {
+    "b": aim(768, 24, Each()),
+    "l": aim(1024, 48),
+    "xl": aim(1536, 48),
+    "digits": aim(96, 5, Each(), SMALL, image=8, tokenizer=Pixel(17), classes=10),  # for a CPU
+}
+TINY = aim(16, 2, Grouped(2), Mamba2(4, 8, chunk=3), image=4, tokenizer=Pixel(5), classes=3)
+
+PUBLISHED = {  # huggingface.co/hp-l33/aim-base, aim-large, aim-xlarge; the files also hold the tokenizer, as `vqvae.*`
+    "b": ("model.safetensors",),
+    "l": ("model.safetensors",),
+    "xl": ("model.safetensors",),
+}
+
+_TOKENS, _PLACES = (f"mamba.backbone.embeddings.{name}_embeddings.weight" for name in ("word", "position"))
+_LAYER, _END = "mamba.backbone.layers.{}", "mamba.backbone.final_layer"
+_SCALES = "adaLN_modulation.1"
+KEYS = KeyMap(
+    {
+        "condition.embed.weight": "mamba.backbone.cls_embed.embedding_table.weight",
+        "wiring.embed.weight": _TOKENS,
+        "backbone.positions": _PLACES,
+        "backbone.modulation.maps.{}.weight": f"{_LAYER}.{_SCALES}.weight",
+        "backbone.modulation.maps.{}.bias": f"{_LAYER}.{_SCALES}.bias",
+        "backbone.modulation.map.weight": "mamba.backbone.adaln_group.1.weight",
+        "backbone.modulation.map.bias": "mamba.backbone.adaln_group.1.bias",
+        "backbone.modulation.tables": Stacked(f"{_LAYER}.scale_shift_table", (1, 3, -1)),
+        "backbone.blocks.{}.mixer_norm.weight": f"{_LAYER}.norm.weight",
+        "backbone.blocks.{}.mixer.rise.weight": f"{_LAYER}.mixer.in_proj.weight",
+        "backbone.blocks.{}.mixer.conv.weight": f"{_LAYER}.mixer.conv1d.weight",
+        "backbone.blocks.{}.mixer.conv.bias": f"{_LAYER}.mixer.conv1d.bias",
+        "backbone.blocks.{}.mixer.step_bias": f"{_LAYER}.mixer.dt_bias",
+        "backbone.blocks.{}.mixer.log_decay": f"{_LAYER}.mixer.A_log",
+        "backbone.blocks.{}.mixer.skip": f"{_LAYER}.mixer.D",
+        "backbone.blocks.{}.mixer.norm.weight": f"{_LAYER}.mixer.norm.weight",
+        "backbone.blocks.{}.mixer.out.weight": f"{_LAYER}.mixer.out_proj.weight",
+        "backbone.norm.norm.0.weight": "mamba.backbone.norm_f.weight",
+        "backbone.norm.norm.1.weight": f"{_END}.norm_final.weight",
+        "backbone.norm.map.weight": f"{_END}.{_SCALES}.weight",
+        "backbone.norm.map.bias": f"{_END}.{_SCALES}.bias",
+    },
+    moves=(
+        Twice(_TOKENS, "mamba.lm_head.weight"),
+        Unused(_PLACES),  # no token has the last place; here it is that of the class, which has none there
+    ),
+)

@@ -1,0 +1,223 @@
+"""ARPG against recorded outputs of the official code, and its key map against every published size.
+
+Recordings lie in the folder that NEXTSET_PARITY names; sizes, orders, scales and steps come from them. Tolerances from the README:
+2e-4 for logits (measured noise 5e-5), 4e-4 for guided ones, 5e-5 for probabilities, ids exactly.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from nextset import Layout, Model, System, weights
+from nextset.backbones import TwoPass
+from nextset.conditions import Label
+from nextset.decode import Constant, Guidance, Proportional
+from nextset.mixers import Attention
+from nextset.nn.masking import Arccos, Cosine
+from nextset.noise import Noise
+from nextset.orders import Falling, Order, Plan, Schedule
+from nextset.systems.arpg import KEYS, PUBLISHED, SIZES, TINY
+from nextset.tokenizers.pixel import Pixel
+from nextset.wirings import Causal, Mutual, Queries
+
+FOLDER = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity")) / "arpg"
+pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"{FOLDER} is absent: set NEXTSET_PARITY to the recordings")
+PLAIN, GUIDED, PROBABILITIES = 2e-4, 4e-4, 5e-5
+CUTS: dict[str, Schedule] = {"arccos": Falling(Arccos()), "cosine": Falling(Cosine())}
+RUNS = ("arccos_linear", "cosine_constant", "arccos_linear_full")
+
+
+@dataclass(frozen=True)
+class Given(Order):
+    """One recorded order for all, in given steps."""
+
+    perm: tuple[int, ...]
+    steps: tuple[int, ...]
+
+    def sizes(self, layout: Layout) -> tuple[int, ...]:
+        """As recorded."""
+        return self.steps
+
+    def plan(self, layout: Layout, noise: Noise) -> Plan:
+        """As recorded."""
+        return Plan(torch.tensor(self.perm), self.steps)
+
+
+class Recorder:
+    """Takes the most likely ids and notes the logits that it was given."""
+
+    temperature = 0.0
+
+    def __init__(self) -> None:
+        self.seen: list[Tensor] = []
+
+    def __call__(self, logits: Tensor, uniform: Tensor) -> Tensor:
+        self.seen.append(logits)
+        return logits.argmax(-1)
+
+
+@pytest.fixture(scope="module")
+def config() -> dict[str, Any]:
+    return json.loads((FOLDER / "config.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def io() -> dict[str, Tensor]:
+    return load_file(FOLDER / "io.safetensors")
+
+
+def system_of(official: dict[str, Any]) -> System:
+    """Our system of the official constructor arguments; any alphabet will do for tokens."""
+    assert (official["ffn_dim_multiplier"], official["cls_token_num"], official["drop_path_rate"]) == (None, 1, 0.0)
+    side, heads = math.isqrt(official["block_size"]), official["n_head"]
+    return replace(
+        TINY,
+        tokenizer=Pixel(official["vocab_size"]),
+        size=(side, side),
+        condition=Label(official["num_classes"], 0.0),
+        backbone=TwoPass(
+            official["dim"],
+            official["n_layer"],
+            Attention(heads),
+            heads,
+            dropout=0.0,
+            hidden_multiple=official["multiple_of"],
+            rotary_base=official["rope_base"],
+            eps=official["norm_eps"],
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def model(config: dict[str, Any]) -> Model:
+    """The official weights in our system."""
+    built = system_of(config["model_args"]).build().eval()
+    weights.load_exactly(built.network, KEYS.to_ours(load_file(FOLDER / "weights.safetensors")), str(FOLDER))
+    return built
+
+
+def near(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=tolerance)
+
+
+@torch.inference_mode()
+def teacher_forced(model: Model, io: dict[str, Tensor], labels: Tensor | None) -> Tensor:
+    """Logits (B, N, V) in the recorded orders; without labels those of the null class."""
+    network, sites = model.network, model.system.layout.sites
+    prepared = network.condition.prepare(labels, len(io["in.tokens"]), model.device)
+    plan = Plan(io["in.orders"], (1,) * sites)
+    return network.head.logits(network.hidden(io["in.tokens"], network.condition(prepared), plan))
+
+
+def test_teacher_forced_logits(model: Model, io: dict[str, Tensor], config: dict[str, Any]) -> None:
+    conditional, null = (teacher_forced(model, io, labels) for labels in (io["in.labels"], None))
+    near(conditional, io["out.train_logits"], PLAIN)
+    near(null, io["out.train_logits_uncond"], PLAIN)
+    near(null.lerp(conditional, config["guidance_scale"]), io["out.train_logits_cfg"], GUIDED)
+
+
+def test_loss(model: Model, io: dict[str, Tensor]) -> None:
+    target = io["in.tokens"].gather(1, io["in.orders"])
+    logits = teacher_forced(model, io, io["in.labels"])
+    near(torch.nn.functional.cross_entropy(logits.flatten(0, 1), target.flatten()), io["out.train_loss"][0], PLAIN)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_schedules_and_scales(name: str, io: dict[str, Tensor], config: dict[str, Any]) -> None:
+    cut, kind, *_ = name.split("_")
+    recorded = tuple(io[f"out.{name}_num_pred"].tolist())
+    sites = sum(recorded)
+    assert CUTS[cut].sizes(sites, sites if name.endswith("full") else config["num_iter"]) == recorded
+    scales = guidance(kind, config).scales(recorded)
+    torch.testing.assert_close(torch.tensor(scales), io[f"out.{name}_cfg_scale"], rtol=1e-6, atol=0)
+
+
+def guidance(kind: str, config: dict[str, Any]) -> Guidance:
+    scale = config["guidance_scale"]
+    return Constant(scale) if kind == "constant" else Proportional(scale, after=True)
+
+
+def drawn(model: Model, io: dict[str, Tensor], name: str, config: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """Greedy ids (B, N) by site and probabilities (B, N, V) in order, through the cache of our engine."""
+    order = Given(tuple(io["in.gen_order"].tolist()), tuple(io[f"out.{name}_num_pred"].tolist()))
+    own, recorder = model.system, Recorder()
+    try:
+        model.system = replace(own, order=order)
+        schedule = guidance(name.split("_")[1], config)
+        *_, last = model.stream(io["in.labels"], guidance=schedule, pick=recorder)  # type: ignore[arg-type]
+    finally:
+        model.system = own
+    return last.decoding.tokens.data, torch.cat(recorder.seen, 1).softmax(-1)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_greedy_generation_through_the_cache(
+    name: str, model: Model, io: dict[str, Tensor], config: dict[str, Any]
+) -> None:
+    """Tokens exactly, and the probabilities that decided them."""
+    ids, probabilities = drawn(model, io, name, config)
+    assert torch.equal(ids, io[f"out.greedy_{name}_tokens"])
+    near(probabilities, io[f"out.greedy_{name}_probs_in_order"], PROBABILITIES)
+
+
+def test_the_released_sampler_does_not_remember_in_causal_order(
+    model: Model, io: dict[str, Tensor], config: dict[str, Any]
+) -> None:
+    """With several sites a step a causal memory computes something else; with one it does not."""
+    strict = replace(model.system, wiring=Queries(Causal())).build().eval()
+    strict.network.load_state_dict(model.network.state_dict())
+    assert model.system.wiring == Queries(Mutual())
+    several, single = RUNS[0], RUNS[2]
+    assert (drawn(strict, io, several, config)[1] - io[f"out.greedy_{several}_probs_in_order"]).abs().max() > 1e-2
+    near(drawn(strict, io, single, config)[1], io[f"out.greedy_{single}_probs_in_order"], PROBABILITIES)
+
+
+def test_keys_go_there_and_back(model: Model) -> None:
+    """All but the row that nothing here uses."""
+    official, back = load_file(FOLDER / "weights.safetensors"), KEYS.to_theirs(model.network.state_dict())
+    assert back.keys() == official.keys()
+    unused = official.pop("embeddings.weight")
+    assert torch.equal(back["embeddings.weight"][:-1], unused[:-1])
+    assert all(torch.equal(back[key], value) for key, value in official.items())
+
+
+def published() -> dict[str, Any]:
+    path = FOLDER / "published.json"
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+@pytest.mark.parametrize("name", published())
+def test_every_published_key_and_shape(name: str) -> None:
+    entry = published()[name]
+    pattern = r"(n_layer|n_head|dim|vocab_size|block_size|num_classes)=(\d+)"
+    numbers = {k: int(v) for k, v in re.findall(pattern, entry["constructor"])}
+    theirs = {key: tuple(shape) for key, (shape, _) in entry["state_dict"].items()}
+    (size,) = (
+        s for s in SIZES.values() if (s.backbone.depth, s.backbone.width) == (numbers["n_layer"], numbers["dim"])
+    )  # type: ignore[attr-defined]
+    assert isinstance(size.backbone, TwoPass)
+    assert (size.backbone.mixer, size.backbone.heads) == (Attention(numbers["n_head"]), numbers["n_head"])
+    assert (size.layout.sites, size.condition) == (numbers["block_size"], Label(numbers["num_classes"]))
+    assert size.tokenizer.unit.vocab == numbers["vocab_size"]  # type: ignore[union-attr]
+    with torch.device("meta"):
+        network = size.network()
+        found = KEYS.to_theirs(network.state_dict())
+        back = KEYS.to_ours({key: torch.empty(shape) for key, shape in theirs.items()})
+    assert {key: tuple(value.shape) for key, value in found.items()} == theirs
+    assert {key: value.shape for key, value in back.items()} == {k: v.shape for k, v in network.state_dict().items()}
+
+
+def test_published_files_are_those_of_the_manifest() -> None:
+    files = {file for entry in published().values() for file in entry["checkpoint_files"]}
+    assert {file for files in PUBLISHED.values() for file in files} == files
