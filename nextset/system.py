@@ -79,10 +79,10 @@ class Network(nn.Module):
         layout, unit, dim = system.layout, system.tokenizer.unit, system.backbone.width
         self.system = system
         self.layout = layout
+        _check_parts(system)
         # the tables of the whole sequence are made here once, so that parts that cannot follow the order say so now
         self._fitting: set[tuple[int, ...]] = set()
         self._check(system.order.sizes(layout))
-        _check_parts(system)
         self.condition = system.condition.build(dim)
         self.wiring = system.wiring.build(dim, unit, layout, tokenizer)
         self.backbone = system.backbone.build(layout)
@@ -184,7 +184,8 @@ class Network(nn.Module):
 def _check_parts(system: System) -> None:
     """Raises UsageError, naming both, where one part needs of another what that does not give."""
     order, wiring, backbone, objective = system.order, system.wiring, system.backbone, system.objective
-    said = {part: type(part).__name__ for part in (order, wiring, backbone, objective, system.condition)}
+    parts: tuple[Spec, ...] = (order, wiring, backbone, objective, system.condition)
+    said = {part: type(part).__name__ for part in parts}
     if backbone.modulated and not system.condition.vector:
         raise UsageError(
             f"backbone {said[backbone]} is modulated by a vector, but condition {said[system.condition]} gives none; "
