@@ -9,10 +9,10 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError
@@ -143,41 +143,108 @@ def _reason(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
+class Rule(Protocol):
+    """How one tensor of ours is made of tensors of another layout, and back."""
+
+    @property
+    def theirs(self) -> tuple[str, ...]:
+        """Their names, as templates."""
+
+    def make(self, pieces: list[Tensor]) -> Tensor:
+        """Ours of theirs."""
+
+    def take(self, whole: Tensor) -> Sequence[Tensor]:
+        """Theirs of ours."""
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Theirs joined along the first axis, in equal parts."""
+
+    theirs: tuple[str, ...]
+
+    def make(self, pieces: list[Tensor]) -> Tensor:
+        """One after the other."""
+        return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+
+    def take(self, whole: Tensor) -> Sequence[Tensor]:
+        """Equal parts."""
+        return whole.chunk(len(self.theirs)) if len(self.theirs) > 1 else (whole,)
+
+
+@dataclass(frozen=True)
+class Lifted:
+    """Theirs has one more axis in front, of size 1."""
+
+    name: str
+
+    @property
+    def theirs(self) -> tuple[str, ...]:
+        """One name."""
+        return (self.name,)
+
+    def make(self, pieces: list[Tensor]) -> Tensor:
+        """Without that axis."""
+        return pieces[0].squeeze(0)
+
+    def take(self, whole: Tensor) -> Sequence[Tensor]:
+        """With it."""
+        return (whole[None],)
+
+
+@dataclass(frozen=True)
+class Padded:
+    """Theirs are copies of one tensor with `rows` more rows at the end, which nothing reads (a padding id); back they are zeros."""
+
+    theirs: tuple[str, ...]
+    rows: int = 1
+
+    def make(self, pieces: list[Tensor]) -> Tensor:
+        """The first copy, without these rows."""
+        return pieces[0][: len(pieces[0]) - self.rows]
+
+    def take(self, whole: Tensor) -> Sequence[Tensor]:
+        """Copies with rows of zeros."""
+        return [torch.cat([whole, whole.new_zeros(self.rows, *whole.shape[1:])]) for _ in self.theirs]
+
+
 @dataclass(frozen=True)
 class KeyMap:
     """Names of another layout for ours: `{ours: theirs}`, where `{}` stands for one number, in order of appearance.
 
-    Several of theirs under one of ours are joined along the first axis, in equal parts.
+    Several of theirs under one of ours are joined along the first axis, in equal parts, unless a `Rule` says otherwise.
     """
 
-    names: Mapping[str, str | tuple[str, ...]]
+    names: Mapping[str, str | tuple[str, ...] | Rule]
 
     def to_ours(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Renames a state dict of the other layout. Keys that no rule names are kept under their own name, to be reported."""
         left = dict(state)
         ours: dict[str, Tensor] = {}
-        for mine, theirs in self.names.items():
-            parts = (theirs,) if isinstance(theirs, str) else theirs
-            for numbers in _numbers(parts[0], state):
-                keys = [part.format(*numbers) for part in parts]
+        for mine, named in self.names.items():
+            rule = _rule(named)
+            for numbers in _numbers(rule.theirs[0], state):
+                keys = [name.format(*numbers) for name in rule.theirs]
                 if all(key in left for key in keys):
-                    pieces = [left.pop(key) for key in keys]
-                    ours[mine.format(*numbers)] = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+                    ours[mine.format(*numbers)] = rule.make([left.pop(key) for key in keys])
         return ours | left
 
     def to_theirs(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The way back. Raises UsageError for a key without a rule."""
         theirs: dict[str, Tensor] = {}
         left = dict(state)
-        for mine, names in self.names.items():
-            parts = (names,) if isinstance(names, str) else names
+        for mine, named in self.names.items():
+            rule = _rule(named)
             for numbers in _numbers(mine, state):
-                whole = left.pop(mine.format(*numbers))
-                pieces = (whole,) if len(parts) == 1 else whole.chunk(len(parts))
-                theirs |= {part.format(*numbers): piece for part, piece in zip(parts, pieces, strict=True)}
+                pieces = rule.take(left.pop(mine.format(*numbers)))
+                theirs |= {name.format(*numbers): piece for name, piece in zip(rule.theirs, pieces, strict=True)}
         if left:
             raise UsageError(f"no name in the other layout for {_few(left)}")
         return theirs
+
+
+def _rule(named: str | tuple[str, ...] | Rule) -> Rule:
+    return Joined((named,) if isinstance(named, str) else named) if isinstance(named, str | tuple) else named
 
 
 def _numbers(template: str, keys: Iterable[str]) -> list[tuple[str, ...]]:

@@ -2,10 +2,12 @@
 
 from .base import Ask, Head, HeadModule, Noisy, Picker
 from .categorical import Categorical
+from .depth import DepthTransformer
 
 __all__ = [
     "Ask",
     "Categorical",
+    "DepthTransformer",
     "Head",
     "HeadModule",
     "Noisy",

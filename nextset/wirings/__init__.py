@@ -1,12 +1,14 @@
 """How do known tokens feed the prediction?"""
 
 from .base import Call, Script, Wiring, WiringModule
+from .coded import Coded
 from .instructions import Instructions
 from .masked import Masked
 from .shift import Shift
 
 __all__ = [
     "Call",
+    "Coded",
     "Instructions",
     "Masked",
     "Script",

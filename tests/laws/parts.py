@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 import torch
 
 from nextset.backbones import Backbone, Llama, Transformer
-from nextset.conditions import Condition, Label, Text, Unconditional
+from nextset.conditions import Condition, Label, Text, Unconditional, Words
 from nextset.decode import Constant, Guidance, Interval, Linear, Pick, PowerCosine, Proportional
 from nextset.errors import UsageError
-from nextset.heads import Categorical, Head
+from nextset.heads import Categorical, DepthTransformer, Head
 from nextset.layout import Continuous, Discrete, Layout, grid, line, pyramid, video
 from nextset.mixers import Attention, BiasedAttention, Mixer
 from nextset.nn.modulation import Each, Grouped
@@ -29,8 +29,9 @@ from nextset.spec import Spec
 from nextset.tokenizers.base import Tokenizer
 from nextset.tokenizers.patch import Patch
 from nextset.tokenizers.pixel import Pixel
+from nextset.tokenizers.rq import RQ
 from nextset.tokenizers.vq import VQ
-from nextset.wirings import Instructions, Masked, Shift, Wiring
+from nextset.wirings import Coded, Instructions, Masked, Shift, Wiring
 
 from .own import Growing, Queries
 
@@ -57,10 +58,14 @@ TOYS: tuple[Spec, ...] = (
     Patch(2),
     Patch(1, 3),
     VQ(8, 4, 8, (1, 2), blocks=1, latent=8, groups=4),
+    RQ(8, 4, 3, 8, (1, 2), blocks=1, latent=8, groups=4),
+    RQ(8, 4, 1, 8, (1, 2), blocks=1, attention=(0,), latent=8, groups=4),
+    RQ(8, 4, 2, 8, (1, 2), blocks=1, attention=(), latent=8, groups=4, shared=False),
     Raster(),
     Random(),
     Random(1),
     Shift(),
+    Coded(),
     Instructions(2),
     Masked(),
     Llama(16, 2, Attention(2), hidden_multiple=16),
@@ -76,11 +81,16 @@ TOYS: tuple[Spec, ...] = (
     BiasedAttention(2, RMS(affine=False)),
     Categorical(),
     Categorical(bias=True, std=0.02),
+    DepthTransformer(2, BiasedAttention(2)),
     Unconditional(),
     Label(3, dropout=0.3),
     Label(3, slots=2, vector=True),
     Label(3, slots=0, vector=True),
     Text(6, 4, dropout=0.3),
+    Words(5, 3, dropout=0.3),
+    Words(4, dropout=0.3),
+    Words(4, 2, dropout=None),
+    Words(1, dropout=None),
     NextSet(),
     Constant(2.0),
     Linear(3.0, 0.5),
@@ -121,15 +131,36 @@ class Vectors:
 
 CODEC = Vectors()
 
+
+def _ids(part: Words, batch: int) -> torch.Tensor:
+    """Captions that count through the words."""
+    return torch.arange(batch * part.slots).view(batch, part.slots) % part.vocab
+
+
 # what a user asks of each kind of condition for a batch, different along it
-ASKED: dict[type[Condition], Callable[[int], Any]] = {
-    Unconditional: lambda batch: None,
-    Label: lambda batch: torch.arange(batch) % 2,
-    Text: _features,
+ASKED: dict[type[Condition], Callable[[Any, int], Any]] = {
+    Unconditional: lambda part, batch: None,
+    Label: lambda part, batch: torch.arange(batch) % 2,
+    Text: lambda part, batch: _features(batch),
+    Words: _ids,
 }
 REFUSED: dict[type[Condition], tuple[Any, ...]] = {
     Unconditional: ("a cat", 0, torch.zeros(2, dtype=torch.int64), [1]),
     Label: ("a cat", -1, 4, 0.5, True, [[1]], [0, 9], {"label": 1}, [0.5], torch.zeros(1, 1, dtype=torch.int64)),
+    Words: (
+        "a cat",
+        True,
+        0.5,
+        -1,
+        7,
+        [0, 9],
+        [[0, 0, 0, 0]],
+        ["a"],
+        {"ids": 1},
+        torch.zeros(0, 3, dtype=torch.int64),
+        torch.zeros(1, 1, 1, dtype=torch.int64),
+        torch.zeros(1, 3),
+    ),
     Text: (
         "a cat",
         ["a cat", "a dog"],
@@ -150,7 +181,7 @@ REFUSED: dict[type[Condition], tuple[Any, ...]] = {
 
 def asked(part: Condition, batch: int) -> Any:
     """What a user might ask of `part`."""
-    return ASKED[type(part)](batch)
+    return ASKED[type(part)](part, batch)
 
 
 def toys(kind: type[Part]) -> list[Part]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nextset import Model, System, catalogue
 from nextset.backbones import Backbone
-from nextset.conditions import Condition, Text, Unconditional
+from nextset.conditions import Condition, Text
 from nextset.decode import Constant, Guidance, Pick, decode
 from nextset.decode.loop import Clamp
 from nextset.heads import Ask, Head
@@ -25,6 +25,7 @@ from nextset.orders import Order, Plan
 from nextset.spec import Spec
 from nextset.tokenizers.base import Tokenizer
 from nextset.tokenizers.pixel import Pixel
+from nextset.tokenizers.rq import RQ
 from nextset.wirings import Instructions, Wiring
 
 from .own import Growing, Queries
@@ -70,8 +71,15 @@ def tiny(name: str) -> System:
     return replace(system, guidance=system.guidance if guidable(system) else Constant(1.0))
 
 
+def _two_sites_of_two(system: System) -> System:
+    """Two sites of two codes out of three."""
+    assert isinstance(system.tokenizer, RQ)
+    stride = system.tokenizer.stride
+    return replace(system, tokenizer=replace(system.tokenizer, vocab=LEVELS, codes=2), size=(stride, 2 * stride))
+
+
 # how to make a tokenizer's alphabet and layout small enough to enumerate, where it is not a grid of single ids
-SHRUNK: dict[type[Tokenizer], Callable[[System], System]] = {}
+SHRUNK: dict[type[Tokenizer], Callable[[System], System]] = {RQ: _two_sites_of_two}
 
 
 def toy(name: str) -> System:
@@ -85,7 +93,7 @@ def toy(name: str) -> System:
 
 def guidable(system: System) -> bool:
     """Whether guidance means anything."""
-    return not isinstance(system.condition, Unconditional)
+    return system.condition.guidable
 
 
 def likelihood(system: System) -> bool:

@@ -1,0 +1,78 @@
+"""RQ-Transformer on an RQ-VAE (Lee et al. 2022, arXiv 2203.01941): few sites, a stack of residual codes at each.
+
+tokenizer  8 x 8 sites of 4 codes of one codebook, each code of what the ones before it leave
+order      raster over sites, then depth inside a site
+wiring     a slot is its site's position and the sum of its codes, in the tokenizer's own vectors
+backbone   pre-norm GPT without a norm at its end
+head       a small transformer over depth, whose context is the partial sum of the site's codes so far
+condition  a class, or a caption, as words with positions; published ones never learned to do without, so they are not guided
+New here: tokenizers/rq.py, wirings/coded.py, heads/depth.py, conditions/words.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..backbones import Transformer
+from ..conditions import Condition, Label, Words
+from ..decode import Constant, Pick
+from ..heads import DepthTransformer
+from ..mixers import BiasedAttention
+from ..nn.norm import Layer
+from ..system import System
+from ..tokenizers.rq import RQ
+from ..weights import KeyMap, Lifted, Padded
+from ..wirings import Coded
+
+RQ8 = RQ(16384)
+
+
+def rqvae(
+    depth: int,
+    heads: int,
+    dim: int,
+    head_depth: int = 4,
+    tokenizer: RQ = RQ8,
+    image: int = 256,
+    condition: Condition = Words(1000, dropout=None),
+    pick: Pick = Pick(top_p=0.92),
+) -> System:
+    """A size by layers, heads and width of the transformer over sites, and the layers of the one over depth."""
+    return System(
+        tokenizer=tokenizer,
+        size=(image, image),
+        wiring=Coded(),
+        backbone=Transformer(dim, depth, BiasedAttention(heads), norm=Layer(eps=1e-5), final=None),
+        head=DepthTransformer(head_depth, BiasedAttention(heads)),
+        condition=condition,
+        pick=pick,
+    )
+
+
+FREE = Words(1, dropout=None)
+FFHQ = RQ(2048, attention=(-2,))
+SMALL = RQ(16, 16, 3, 16, (1, 2), blocks=1, latent=16, groups=8, channels=1)
+
+SIZES = {
+    "480m": rqvae(12, 24, 1536),
+    "821m": rqvae(24, 24, 1536),
+    "1.4b": rqvae(42, 24, 1536, 6),
+    "3.8b": rqvae(42, 40, 2560, 6),
+    "ffhq": rqvae(24, 16, 1024, tokenizer=FFHQ, condition=FREE, pick=Pick(top_k=250)),
+    "church": rqvae(24, 16, 1024, condition=FREE),
+    "cat": rqvae(26, 20, 1280, condition=FREE),
+    "bedroom": rqvae(26, 20, 1280, condition=FREE),
+    "digits": replace(rqvae(4, 4, 96, 2, SMALL, 8, Label(10), Pick()), guidance=Constant(1.5)),
+}
+TINY = rqvae(2, 2, 16, 1, RQ(5, 4, 2, 4, (1, 2), 1, latent=4, groups=2, channels=1), 4, Label(3), Pick())
+
+PUBLISHED = {  # archives of both stages, github.com/kakaobrain/rq-vae-transformer
+    "480m": ("imagenet_480M.tar.gz",),
+    "821m": ("imagenet_821M.tar.gz",),
+    "1.4b": ("imagenet_1.4B.tar.gz", "imagenet_1.4B_rqvae_50e.tar.gz"),
+    "3.8b": ("imagenet_3.8B_rqvae_50e.tar.gz",),
+    "ffhq": ("ffhq.tar.gz",),
+    "church": ("church.tar.gz",),
+    "cat": ("cat.tar.gz",),
+    "bedroom": ("bedroom.tar.gz",),
+}
