@@ -1,6 +1,7 @@
 """Words: ids of a caption, each embedded in a slot of its own, with a learned position a slot (the way of GPT; RQ-Transformer).
 
-A class is a caption of one word, and "nothing asked" a caption of one word out of one. Legend: B batch, P slots, D width.
+A class is a caption of one word, and "nothing asked" a caption of one word out of one. Where captions are predicted too, slot i also
+says what word i + 1 is. Legend: B batch, P slots, D width.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UsageError
+from ..nn.norm import Layer
+from ..nn.precision import at_least_float32
 from .base import Condition, Conditioning, ConditionModule
 
 
@@ -25,6 +29,10 @@ class WordsModule(ConditionModule):
         self.embed = nn.Embedding(spec.vocab + spec.guidable, dim)
         self.position = nn.Parameter(torch.empty(spec.slots, dim).normal_(std=spec.std))
         nn.init.normal_(self.embed.weight, std=spec.std)
+        if spec.predicted:
+            self.norm, self.project = Layer(eps=1e-5).build(dim), nn.Linear(dim, spec.vocab)
+            nn.init.normal_(self.project.weight, std=spec.std)
+            nn.init.zeros_(self.project.bias)
 
     def prepare(self, condition: Any, batch: int | None, device: torch.device) -> Tensor:
         """Ids (B, P) int64 from ids (B, P), (P,) for all samples, labels (B,) or an int where P is 1, or None.
@@ -62,6 +70,14 @@ class WordsModule(ConditionModule):
             raise UsageError("guidance needs a null condition, which this model was not trained with; use guidance 1")
         return self.forward(torch.full_like(prepared, self.spec.vocab))
 
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Of each caption's words but the first (B, P - 1, V), in at least float32, from the hidden vectors of its slots (B, P, D)."""
+        return at_least_float32(self.project(self.norm(hidden[:, :-1])))
+
+    def losses(self, hidden: Tensor, prepared: Tensor) -> Tensor:
+        """-ln p of each word but the first given those before it, (B, P - 1)."""
+        return F.cross_entropy(self.logits(hidden).transpose(1, 2), prepared[:, 1:], reduction="none")
+
 
 def _as_ids(condition: Any) -> Tensor:
     if not isinstance(condition, Tensor | Sequence | int) or isinstance(condition, str | bool):
@@ -80,16 +96,20 @@ class Words(Condition):
     """Captions of `slots` ids out of `vocab`, padded by the tokenizer that made them.
 
     In training a fraction `dropout` of them is replaced by the null caption; None: never, and there is no null caption.
+    `predicted` adds a classifier of the next word, which objective `Captioned` trains.
     """
 
     vocab: int
     slots: int = 1
     dropout: float | None = 0.1
     std: float = 0.02
+    predicted: bool = False
 
     def __post_init__(self) -> None:
         if min(self.vocab, self.slots) < 1:
             raise UsageError(f"{self}: vocab and slots must be at least 1")
+        if self.predicted and (self.slots < 2 or self.dropout is not None):
+            raise UsageError(f"{self}: predicted captions need at least 2 slots, and dropout=None")
 
     @property
     def guidable(self) -> bool:

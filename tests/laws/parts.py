@@ -22,7 +22,7 @@ from nextset.layout import Continuous, Discrete, Layout, grid, line, pyramid, vi
 from nextset.mixers import Attention, BiasedAttention, Mixer
 from nextset.nn.modulation import Each, Grouped
 from nextset.nn.norm import RMS, Layer
-from nextset.objectives import NextSet, Objective
+from nextset.objectives import Captioned, NextSet, Objective
 from nextset.objectives.adversarial import TokenizerLoss
 from nextset.orders import Order, Random, Raster
 from nextset.spec import Spec
@@ -91,7 +91,9 @@ TOYS: tuple[Spec, ...] = (
     Words(4, dropout=0.3),
     Words(4, 2, dropout=None),
     Words(1, dropout=None),
+    Words(5, 3, dropout=None, predicted=True),
     NextSet(),
+    Captioned(),
     Constant(2.0),
     Linear(3.0, 0.5),
     PowerCosine(3.0, 2.0),

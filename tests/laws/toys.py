@@ -13,14 +13,14 @@ from torch import Tensor
 
 from nextset import Model, System, catalogue
 from nextset.backbones import Backbone
-from nextset.conditions import Condition, Text
+from nextset.conditions import Condition, Text, Words
 from nextset.decode import Constant, Guidance, Pick, decode
 from nextset.decode.loop import Clamp
 from nextset.heads import Ask, Head
 from nextset.layout import Continuous, Discrete, Tokens, blank
 from nextset.mixers import Mixer
 from nextset.noise import Noise
-from nextset.objectives import NextSet, Objective
+from nextset.objectives import Captioned, NextSet, Objective
 from nextset.orders import Order, Plan
 from nextset.spec import Spec
 from nextset.tokenizers.base import Tokenizer
@@ -52,6 +52,8 @@ def _with(part: Spec) -> System | None:
     place = next((name for name, kind in PLACES.items() if isinstance(fitted, kind)), None)
     if place is None or getattr(BASE, place) == fitted:
         return None
+    if isinstance(part, Words) and part.predicted:
+        return None  # its classifier learns under objective Captioned alone: SETS has both
     system = replace(BASE, **{place: fitted})  # type: ignore[arg-type]
     return system if accepts(system.network) else None
 
@@ -60,6 +62,7 @@ MIXED = {f"llamagen+{type(part).__name__}{i}": system for i, part in enumerate(T
 SETS = {
     "sets": replace(BASE, order=Growing(), wiring=Queries()),
     "sets+instructions": replace(BASE, order=Growing(), wiring=Instructions(2)),
+    "captioned": replace(BASE, condition=Words(5, 3, None, predicted=True), objective=Captioned(0.5)),
     "sets+text": replace(BASE, order=Growing(), wiring=Queries(), condition=Text(6, 4)),
 }
 SYSTEMS = (*catalogue.names(), *MIXED, *SETS)
@@ -71,15 +74,16 @@ def tiny(name: str) -> System:
     return replace(system, guidance=system.guidance if guidable(system) else Constant(1.0))
 
 
-def _two_sites_of_two(system: System) -> System:
-    """Two sites of two codes out of three."""
+def _few_codes(system: System) -> System:
+    """Two sites of two codes out of three, or four sites of one."""
     assert isinstance(system.tokenizer, RQ)
-    stride = system.tokenizer.stride
-    return replace(system, tokenizer=replace(system.tokenizer, vocab=LEVELS, codes=2), size=(stride, 2 * stride))
+    stride, codes = system.tokenizer.stride, min(system.tokenizer.codes, 2)
+    tokenizer = replace(system.tokenizer, vocab=LEVELS, codes=codes)
+    return replace(system, tokenizer=tokenizer, size=(2 * stride // codes, 2 * stride))
 
 
 # how to make a tokenizer's alphabet and layout small enough to enumerate, where it is not a grid of single ids
-SHRUNK: dict[type[Tokenizer], Callable[[System], System]] = {RQ: _two_sites_of_two}
+SHRUNK: dict[type[Tokenizer], Callable[[System], System]] = {RQ: _few_codes}
 
 
 def toy(name: str) -> System:
