@@ -141,8 +141,8 @@ class Slots:
     x (B, L, D) contents; site (L,) or (B, L) int64, the site each slot sits at (-1: none); `mask`; `keep`, how many leading
     slots later steps may see (these stay in the cache); `vector` (B, D), or (B, L, D) where slots differ, a condition for AdaLN,
     where there is one; `target`, as `site`, the site that each slot predicts. `filled` and `blank` index the slots with and
-    without a value of their own. A backbone that reads codes out on its way calls `inject(depth, h)` with its stream
-    h (B, L, D) where code `depth` is read, and adds what that returns.
+    without a value of their own. A backbone that reads codes out on its way calls `inject(depth, h)` with the readout
+    h (B, L, D) of code `depth`, and adds to its stream what that returns, (B, L, D).
     """
 
     x: Tensor

@@ -88,6 +88,12 @@ class Network(nn.Module):
                 f"backbone {type(system.backbone).__name__} is modulated by a vector, but condition "
                 f"{type(system.condition).__name__} gives none; use Label(classes, vector=True)"
             )
+        needed = system.head.readouts(unit)
+        if system.backbone.readouts != needed:
+            raise UsageError(
+                f"head {type(system.head).__name__} needs {needed} readouts for {unit}, but backbone "
+                f"{type(system.backbone).__name__} has {system.backbone.readouts}"
+            )
         system.objective.check(system.condition)
         self.condition = system.condition.build(dim)
         self.wiring = system.wiring.build(dim, unit, layout, tokenizer)

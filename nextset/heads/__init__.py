@@ -3,6 +3,7 @@
 from .base import Ask, Head, HeadModule, Noisy, Picker
 from .categorical import Categorical
 from .depth import DepthTransformer
+from .staged import Staged
 
 __all__ = [
     "Ask",
@@ -12,4 +13,5 @@ __all__ = [
     "HeadModule",
     "Noisy",
     "Picker",
+    "Staged",
 ]

@@ -2,6 +2,7 @@
 
 from .base import Call, Script, Wiring, WiringModule
 from .coded import Coded
+from .injected import Injected
 from .instructions import Instructions
 from .masked import Masked
 from .shift import Shift
@@ -9,6 +10,7 @@ from .shift import Shift
 __all__ = [
     "Call",
     "Coded",
+    "Injected",
     "Instructions",
     "Masked",
     "Script",

@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 
 import torch
 
-from nextset.backbones import Backbone, Llama, Transformer
+from nextset.backbones import Backbone, Llama, Readouts, Transformer
 from nextset.conditions import Condition, Label, Text, Unconditional, Words
 from nextset.decode import Constant, Guidance, Interval, Linear, Pick, PowerCosine, Proportional
 from nextset.errors import UsageError
-from nextset.heads import Categorical, DepthTransformer, Head
+from nextset.heads import Categorical, DepthTransformer, Head, Staged
 from nextset.layout import Continuous, Discrete, Layout, grid, line, pyramid, video
 from nextset.mixers import Attention, BiasedAttention, Mixer
 from nextset.nn.modulation import Each, Grouped
@@ -31,7 +31,7 @@ from nextset.tokenizers.patch import Patch
 from nextset.tokenizers.pixel import Pixel
 from nextset.tokenizers.rq import RQ
 from nextset.tokenizers.vq import VQ
-from nextset.wirings import Coded, Instructions, Masked, Shift, Wiring
+from nextset.wirings import Coded, Injected, Instructions, Masked, Shift, Wiring
 
 from .own import Growing, Queries
 
@@ -66,10 +66,12 @@ TOYS: tuple[Spec, ...] = (
     Random(1),
     Shift(),
     Coded(),
+    Injected(),
     Instructions(2),
     Masked(),
     Llama(16, 2, Attention(2), hidden_multiple=16),
     Llama(16, 2, Attention(4, 2), dropout=0.0, hidden_multiple=16, rotary_base=100.0),
+    Readouts(Llama(16, 3, Attention(2), hidden_multiple=16), (0, 2)),
     Transformer(16, 2, BiasedAttention(2), learned=True),
     Transformer(16, 2, BiasedAttention(2, Layer()), None, RMS(), rotary_base=100.0, final=RMS()),
     Transformer(16, 2, BiasedAttention(2), modulation=Each(0.1), learned=True),
@@ -82,6 +84,7 @@ TOYS: tuple[Spec, ...] = (
     Categorical(),
     Categorical(bias=True, std=0.02),
     DepthTransformer(2, BiasedAttention(2)),
+    Staged(std=0.02),
     Unconditional(),
     Label(3, dropout=0.3),
     Label(3, slots=2, vector=True),

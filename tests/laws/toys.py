@@ -26,7 +26,7 @@ from nextset.spec import Spec
 from nextset.tokenizers.base import Tokenizer
 from nextset.tokenizers.pixel import Pixel
 from nextset.tokenizers.rq import RQ
-from nextset.wirings import Instructions, Wiring
+from nextset.wirings import Instructions, Shift, Wiring
 
 from .own import Growing, Queries
 from .parts import TOYS, accepts, asked
@@ -60,6 +60,7 @@ def _with(part: Spec) -> System | None:
 
 MIXED = {f"llamagen+{type(part).__name__}{i}": system for i, part in enumerate(TOYS) if (system := _with(part))}
 SETS = {
+    "readouts-alone": replace(catalogue.spec("dnd-transformer/tiny"), wiring=Shift()),
     "sets": replace(BASE, order=Growing(), wiring=Queries()),
     "sets+instructions": replace(BASE, order=Growing(), wiring=Instructions(2)),
     "captioned": replace(BASE, condition=Words(5, 3, None, predicted=True), objective=Captioned(0.5)),
@@ -187,8 +188,11 @@ def incremental(model: Model, tokens: Tensor, condition: Tensor, guidance: Guida
     network, layout, unit = model.network, model.system.layout, model.system.tokenizer.unit
     seen: list[Halves] = []
 
+    def read(code: int, hidden: Tensor, unguided: Tensor | None) -> Tensor:
+        return torch.zeros(hidden.shape[:2], dtype=torch.int64)  # what is given takes its place
+
     def answer(ask: Ask, scale: float, drawn: Tensor, pick: object) -> Tensor:
-        seen.append(ask())
+        seen.append(ask(read=read))
         return torch.zeros_like(tokens[:, : drawn.shape[1]])
 
     given = Clamp(torch.ones(len(tokens), layout.sites, dtype=torch.bool), tokens)
