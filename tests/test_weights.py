@@ -20,7 +20,7 @@ import nextset
 from nextset import Model, NextsetError, UsageError
 from nextset.backbones import Llama
 from nextset.mixers import Attention
-from nextset.weights import CONFIG, WEIGHTS, KeyMap, load_exactly, save_tensors
+from nextset.weights import CONFIG, WEIGHTS, KeyMap, Lifted, Padded, Rule, load_exactly, save_tensors
 from tests.laws.toys import BASE, lively
 
 
@@ -295,3 +295,28 @@ def test_tensors_of_any_stride_are_saved(tmp_path: Path) -> None:
     value = torch.arange(6.0).view(2, 3)
     save_tensors(tmp_path / "t.safetensors", {"t": value.T, "s": value[:, 1].requires_grad_()})
     assert torch.equal(load_file(tmp_path / "t.safetensors")["t"], value.T)
+
+
+@pytest.mark.parametrize(
+    ("rule", "theirs", "ours"),
+    [
+        (Lifted("a"), {"a": torch.arange(6.0).view(1, 3, 2)}, torch.arange(6.0).view(3, 2)),
+        (
+            Padded(("a", "b")),
+            {"a": torch.tensor([1.0, 2.0, 0.0])} | {"b": torch.tensor([1.0, 2.0, 0.0])},
+            torch.tensor([1.0, 2.0]),
+        ),
+        (Padded(("a",), 0), {"a": torch.ones(2)}, torch.ones(2)),
+        (("a", "b"), {"a": torch.zeros(1), "b": torch.ones(1)}, torch.tensor([0.0, 1.0])),
+    ],
+    ids=str,
+)
+def test_rules_go_there_and_back(rule: Rule | tuple[str, ...], theirs: dict[str, Tensor], ours: Tensor) -> None:
+    """One axis more, copies with rows of padding, parts."""
+    keys = KeyMap({"x": rule})
+    found = keys.to_ours(theirs)
+    assert found.keys() == {"x"}
+    assert torch.equal(found["x"], ours)
+    back = keys.to_theirs(found)
+    assert back.keys() == theirs.keys()
+    assert all(torch.equal(back[key], value) for key, value in theirs.items())

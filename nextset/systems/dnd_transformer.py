@@ -65,17 +65,9 @@ PUBLISHED = {  # folders of huggingface.co/leonardPKU/DnD-Transformer
     "text": ("trained_dnd_transformer_text_image_1layer/XXL",),
     "arxiv": ("trained_dnd_transformer_arxiv_image_8layer/XXL",),
 }
-KEYS = KeyMap(
-    {
-        ours: theirs
-        for ours, theirs in LLAMAGEN.names.items()
-        if not ours.startswith(("backbone.norm", "head", "condition.fc"))
-    }
-    | {
-        "condition.start": Lifted(
-            "cls_embedding.embedding_table.weight"
-        ),  # where there is nothing to ask: a table of one row
-        "backbone.norms.{}.weight": "norm.{}.weight",
-        "head.projects.{}.weight": "output.{}.weight",
-    }
-)
+NAMES = {ours: name for ours, name in LLAMAGEN.names.items() if ours.startswith(("wiring", "backbone.blocks"))} | {
+    "backbone.norms.{}.weight": "norm.{}.weight",
+    "head.projects.{}.weight": "output.{}.weight",
+}
+KEYS = KeyMap(NAMES | {"condition.embed.weight": "cls_embedding.embedding_table.weight"})
+KEYS_FREE = KeyMap(NAMES | {"condition.start": Lifted("cls_embedding.embedding_table.weight")})  # a table of one class
