@@ -160,8 +160,7 @@ class _Drawing:
                 assert read is not None
                 read(code, call.predicted(stream), None)
                 add = network.wiring.injection(call, self.tokens.data, self.plan)
-                assert add is not None
-                return add(code, stream)
+                return stream.new_zeros(()) if add is None else add(code, stream)
 
             slots = call.slots(x, self.plan, vector, inject=inject if read else None)
             parts = slots.parts and (Mask(), Mask())

@@ -162,8 +162,8 @@ class Slots:
     slots later steps may see (these stay in the cache); `vector` (B, D), or (B, L, D) where slots differ, a condition for AdaLN,
     where there is one; `target`, as `site`, the site that each slot predicts. `filled` and `blank` index the slots with and
     without a value of their own; `parts` are the masks of each where the blank ones are pure queries (`Mask.parts`). A backbone
-    that reads codes out on its way calls `inject(depth, h)` with its stream h (B, L, D) where code `depth` is read, and adds
-    what that returns.
+    that reads codes out on its way calls `inject(depth, h)` with the readout h (B, L, D) of code `depth`, and adds to its stream
+    what that returns, (B, L, D).
     """
 
     x: Tensor

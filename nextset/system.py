@@ -21,6 +21,7 @@ from .layout import Layout, Tokens
 from .noise import Noise
 from .objectives import NextSet, Objective
 from .orders import Adaptive, Order, Plan, Raster
+from .slots import PREFIX
 from .spec import Spec
 from .tokenizers.base import Tokenizer, TokenizerModule
 from .wirings import Call, Masked, Script, Shift, Wiring
@@ -128,6 +129,15 @@ class Network(nn.Module):
             return torch.cat([self.hidden_at(k, tokens, conditioning, plan) for k in range(len(plan.sizes))], dim=1)
         return self._called(self.script(plan.sizes, tokens.device).whole, tokens, conditioning, plan, noisy)
 
+    def hidden_with_prefix(self, tokens: Tensor, conditioning: Conditioning, plan: Plan) -> tuple[Tensor, Tensor]:
+        """The hidden vectors of the condition slots (B, P, W), and `hidden`, from one pass. Raises UsageError where there are several."""
+        wiring = self.system.wiring
+        if wiring.afresh:
+            raise UsageError(f"wiring {type(wiring).__name__} encodes condition slots anew in every step")
+        call = self.script(plan.sizes, tokens.device).whole
+        every = self._every(call, tokens, conditioning, plan)
+        return every[:, torch.as_tensor(call.table.holds == PREFIX, device=every.device)], call.predicted(every)
+
     def hidden_at(self, step: int, tokens: Tensor, conditioning: Conditioning, plan: Plan) -> Tensor:
         """Those of one step alone (B, n, W), where every step is encoded afresh."""
         return self._called(self.script(plan.sizes, tokens.device).steps[step], tokens, conditioning, plan)
@@ -138,9 +148,15 @@ class Network(nn.Module):
         plan = Plan(torch.arange(self.layout.sites, device=tokens.device), (self.layout.sites,))
         call = self.script(plan.sizes, tokens.device).steps[0]
         x = self.wiring.reveal(conditioning.prefix, tokens, known)
-        return self._computed(call, x, conditioning, plan, self.wiring.vectors(call, conditioning.vector, plan))
+        vector = self.wiring.vectors(call, conditioning.vector, plan)
+        return call.predicted(self._computed(call, x, conditioning, plan, vector))
 
     def _called(
+        self, call: Call, tokens: Tensor, conditioning: Conditioning, plan: Plan, noisy: Noisy | None = None
+    ) -> Tensor:
+        return call.predicted(self._every(call, tokens, conditioning, plan, noisy))
+
+    def _every(
         self, call: Call, tokens: Tensor, conditioning: Conditioning, plan: Plan, noisy: Noisy | None = None
     ) -> Tensor:
         x = self.wiring.fill(call, conditioning.prefix, tokens, plan, noisy)
@@ -162,7 +178,8 @@ class Network(nn.Module):
         if valid is not None:
             lead = self.system.wiring.lead
             valid = nn.functional.pad(valid, (lead, x.shape[1] - valid.shape[1] - lead), value=True)
-        return call.predicted(self.backbone(call.slots(x, plan, vector, valid, inject)))
+        found: Tensor = self.backbone(call.slots(x, plan, vector, valid, inject))
+        return found
 
     # -- what sites cost
 
@@ -191,6 +208,13 @@ def _check_parts(system: System) -> None:
             f"backbone {said[backbone]} is modulated by a vector, but condition {said[system.condition]} gives none; "
             "use Label(classes, vector=True)"
         )
+    unit = system.tokenizer.unit
+    if backbone.readouts != system.head.readouts(unit):
+        raise UsageError(
+            f"head {type(system.head).__name__} needs {system.head.readouts(unit)} readouts for {unit}, but backbone "
+            f"{said[backbone]} has {backbone.readouts}"
+        )
+    objective.check(system.condition)
     if wiring.modulates and not backbone.modulated:
         raise UsageError(
             f"wiring {said[wiring]} tells slots their steps by a vector that backbone {said[backbone]} does not use; "

@@ -4,6 +4,7 @@ from .base import Backbone, BackboneModule
 from .bert import Bert
 from .llama import Llama
 from .masked import MaskedAutoencoder
+from .readouts import Readouts
 from .transformer import Transformer
 from .two_pass import TwoPass
 from .uvit import UViT
@@ -14,6 +15,7 @@ __all__ = [
     "Bert",
     "Llama",
     "MaskedAutoencoder",
+    "Readouts",
     "Transformer",
     "TwoPass",
     "UViT",

@@ -38,9 +38,14 @@ class Backbone(Spec, ABC):
         """D, the width of its slots."""
 
     @property
+    def readouts(self) -> int:
+        """How often a slot is read on the way through: once, at the end, unless the codes of a token are read one after the other."""
+        return 1
+
+    @property
     def out(self) -> int:
-        """The width of the hidden vectors that it gives: D, unless it has several readouts."""
-        return self.width
+        """The width of the hidden vectors that it gives: its readouts side by side."""
+        return self.width * self.readouts
 
     @property
     def modulated(self) -> bool:

@@ -160,17 +160,32 @@ def find(word: str) -> tuple[str, System]:
 
 
 def shown(rows: Sequence[Sequence[str]]) -> str:
-    """A table; on a terminal, the widest columns are broken into lines, between words, until it fits."""
+    """A table; on a terminal, the widest columns are broken into lines, between words, until it fits.
+
+    Where it never would, each row is a paragraph of the columns' names and cells.
+    """
     if not is_terminal():
         return table(rows)
     room = shutil.get_terminal_size().columns - 2 * (len(rows[0]) - 1)
     columns = list(zip(*rows, strict=True))
     widths = [max(map(len, column)) for column in columns]
     least = [max(len(word) for cell in column for word in cell.split() or [""]) for column in columns]
+    if sum(least) > room:
+        return _paragraphs(rows, shutil.get_terminal_size().columns)
     while sum(widths) > room and widths != least:
         widest = max((i for i in range(len(widths)) if widths[i] > least[i]), key=lambda i: widths[i])
         widths[widest] -= 1
     return table([line for row in rows for line in _broken(row, widths)])
+
+
+def _paragraphs(rows: Sequence[Sequence[str]], width: int) -> str:
+    header, *others = rows
+    said = (
+        "  ".join([row[0], *(f"{name} {cell}" for name, cell in zip(header[1:], row[1:], strict=True))])
+        for row in others
+    )
+    whole = {"break_long_words": False, "break_on_hyphens": False}
+    return "\n".join(textwrap.fill(text, width, subsequent_indent="    ", **whole) for text in said)  # type: ignore[arg-type]
 
 
 def _broken(cells: Sequence[str], widths: Sequence[int]) -> list[tuple[str, ...]]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 
-from ..conditions import Label
+from ..conditions import Label, Words
 from ..decode import Guidance, Pick
 from ..decode.guidance import guidance
 from ..errors import UsageError
@@ -107,6 +107,8 @@ def classes(system: System) -> int:
     """How many classes the model knows; 0 where it is told nothing. Raises UsageError where it is told something else."""
     if told(system) == "nothing":
         return 0
+    if isinstance(system.condition, Words):
+        return system.condition.vocab
     if not isinstance(system.condition, Label):
         raise UsageError(
             f"this model is told {system.condition}, which has no classes; draw with Model.generate in Python"

@@ -17,7 +17,7 @@ import torch
 import tyro
 from torch import Tensor
 
-from ..conditions import Label
+from ..conditions import Label, Words
 from ..errors import UsageError
 from ..evaluate.samples import save_folder, save_grid
 from ..model import Model
@@ -199,7 +199,7 @@ class Edit:
     def _check_class(self, system: System) -> None:
         if self.label is not None:
             chosen((str(self.label),), system)
-        elif classes(system) and isinstance(system.condition, Label) and not system.condition.dropout:
+        elif classes(system) and isinstance(system.condition, Label | Words) and not system.condition.dropout:
             raise UsageError("this model never learned to draw without a class; give --class")
 
     def _draw(self, model: Model, image: Tensor, mask: Tensor, first: int) -> Tensor:

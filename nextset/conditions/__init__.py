@@ -4,6 +4,7 @@ from .base import Condition, Conditioning, ConditionModule
 from .label import Label
 from .text import Text
 from .unconditional import Unconditional
+from .words import Words
 
 __all__ = [
     "Condition",
@@ -12,4 +13,5 @@ __all__ = [
     "Label",
     "Text",
     "Unconditional",
+    "Words",
 ]

@@ -64,6 +64,11 @@ class Condition(Spec, ABC):
         """Whether it gives a vector for AdaLN."""
         return False
 
+    @property
+    def guidable(self) -> bool:
+        """Whether it has a null condition to guide against."""
+        return True
+
     @abstractmethod
     def of(self, labels: Tensor, captions: Sequence[str]) -> Any:
         """What of a training batch this condition uses: labels (B,) int64, B captions, or None."""

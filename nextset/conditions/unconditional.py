@@ -48,6 +48,11 @@ class Unconditional(Condition):
         """One, the start slot."""
         return 1
 
+    @property
+    def guidable(self) -> bool:
+        """Nothing to guide against."""
+        return False
+
     def of(self, labels: Tensor, captions: Sequence[str]) -> None:
         """Nothing."""
 

@@ -2,16 +2,20 @@
 
 from .base import Ask, Head, HeadModule, Noisy, Picker
 from .categorical import Categorical
+from .depth import DepthTransformer
 from .diffusion import Diffusion
+from .staged import Staged
 from .tied import Tied
 
 __all__ = [
     "Ask",
     "Categorical",
+    "DepthTransformer",
     "Diffusion",
     "Head",
     "HeadModule",
     "Noisy",
     "Picker",
+    "Staged",
     "Tied",
 ]

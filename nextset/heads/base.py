@@ -95,6 +95,10 @@ class HeadModule(nn.Module, ABC):
 class Head(Spec, ABC):
     """Describes a head."""
 
+    def readouts(self, unit: Unit) -> int:
+        """How many readouts of a backbone it needs: one, unless it draws the codes of a token on the way."""
+        return 1
+
     @abstractmethod
     def build(self, dim: int, unit: Unit, codec: Codec) -> HeadModule:
         """The module for hidden width `dim`. Raises UsageError where the head cannot express the tokenizer's unit."""

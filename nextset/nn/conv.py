@@ -112,6 +112,14 @@ def level(widths: tuple[int, int], blocks: int, groups: int, attention: bool, re
     return Level(residual, [AttentionBlock(outputs, groups) for _ in range(blocks if attention else 0)], resample)
 
 
+def attended(attention: Sequence[int], levels: int) -> list[bool]:
+    """Which of `levels` levels the indices name. Raises UsageError where there is no such level."""
+    if any(not -levels <= index < levels for index in attention):
+        raise UsageError(f"attention={tuple(attention)} must name some of {levels} levels")
+    named = {index % levels for index in attention}
+    return [index in named for index in range(levels)]
+
+
 def middle(channels: int, groups: int) -> nn.Sequential:
     """Residual block, attention, residual block: what both nets have at the lowest resolution."""
     return nn.Sequential(
@@ -124,7 +132,8 @@ def middle(channels: int, groups: int) -> nn.Sequential:
 class Encoder(nn.Module):
     """Images to a map that is 2^(levels - 1) times smaller.
 
-    Level i has width * multipliers[i] channels and `blocks` residual blocks; `lowest` puts attention at the lowest level too.
+    Level i has width * multipliers[i] channels and `blocks` residual blocks; `attention` lists the levels (from the end where
+    negative) that have attention too, beside the middle.
     """
 
     def __init__(
@@ -135,16 +144,17 @@ class Encoder(nn.Module):
         blocks: int,
         out: int,
         groups: int = 32,
-        lowest: bool = True,
+        attention: Sequence[int] = (-1,),
     ) -> None:
         super().__init__()
         check_groups(width, (1, *multipliers), groups)
         widths = [width, *(width * m for m in multipliers)]
         last = len(multipliers) - 1
+        seen = attended(attention, len(multipliers))
         self.conv_in = nn.Conv2d(channels, width, 3, padding=1)
         self.levels = nn.Sequential(
             *(
-                level((a, b), blocks, groups, lowest and i == last, nn.Identity() if i == last else Downsample(b))
+                level((a, b), blocks, groups, seen[i], nn.Identity() if i == last else Downsample(b))
                 for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False))
             )
         )
@@ -172,17 +182,18 @@ class Decoder(nn.Module):
         blocks: int,
         channels: int,
         groups: int = 32,
-        lowest: bool = True,
+        attention: Sequence[int] = (-1,),
     ) -> None:
         super().__init__()
         check_groups(width, multipliers, groups)
         widths = [width * m for m in (multipliers[-1], *reversed(multipliers))]
         last = len(multipliers) - 1
+        seen = attended(attention, len(multipliers))[::-1]
         self.conv_in = nn.Conv2d(inputs, widths[0], 3, padding=1)
         self.middle = middle(widths[0], groups)
         self.levels = nn.Sequential(
             *(
-                level((a, b), blocks + 1, groups, lowest and i == 0, nn.Identity() if i == last else Upsample(b))
+                level((a, b), blocks + 1, groups, seen[i], nn.Identity() if i == last else Upsample(b))
                 for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False))
             )
         )

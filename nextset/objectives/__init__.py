@@ -2,6 +2,7 @@
 
 from .any_order import AnyOrder
 from .base import Objective, Scorer
+from .captioned import Captioned
 from .masked_diffusion import MaskedDiffusion
 from .masked_share import MaskedShare
 from .masked_tokens import MaskedTokens
@@ -9,6 +10,7 @@ from .next_set import NextSet
 
 __all__ = [
     "AnyOrder",
+    "Captioned",
     "MaskedDiffusion",
     "MaskedShare",
     "MaskedTokens",

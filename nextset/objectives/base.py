@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..conditions import Conditioning
+from ..conditions import Condition, Conditioning, ConditionModule
 from ..heads import HeadModule, Noisy
 from ..layout import Layout, Tokens
 from ..orders import Plan
@@ -19,6 +19,7 @@ from ..spec import Spec
 class Scorer(Protocol):
     """What an objective may ask of a network (nextset/system.py)."""
 
+    condition: ConditionModule
     head: HeadModule
     layout: Layout
     training: bool
@@ -31,6 +32,9 @@ class Scorer(Protocol):
 
     def hidden(self, tokens: Tensor, conditioning: Conditioning, plan: Plan, noisy: Noisy | None = None) -> Tensor:
         """Teacher-forced hidden vectors (B, N, D) by rank: row r is all that predicting rank r may use."""
+
+    def hidden_with_prefix(self, tokens: Tensor, conditioning: Conditioning, plan: Plan) -> tuple[Tensor, Tensor]:
+        """The hidden vectors of the condition slots (B, P, D), and `hidden`, from one pass."""
 
     def hidden_at(self, step: int, tokens: Tensor, conditioning: Conditioning, plan: Plan) -> Tensor:
         """Those of one step alone (B, n, D), where every step is encoded afresh."""
@@ -57,6 +61,9 @@ class Objective(Spec, ABC):
     def reveals(self) -> bool:
         """Whether it shows each sample sites of its own (`Scorer.revealed`), which only wiring Masked can."""
         return False
+
+    def check(self, condition: Condition) -> None:
+        """Raises UsageError where it cannot train under this condition."""
 
     @abstractmethod
     def loss(

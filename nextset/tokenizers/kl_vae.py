@@ -13,8 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UsageError
+from ..keymap import KeyMap
 from ..layout import Continuous, Layout, Tokens, grid
 from ..nn.conv import Decoder, Encoder, check_groups
+from ..nn.conv_names import vqgan_names
 from ..nn.posterior import Posterior
 from ..nn.precision import at_least_float32
 from ..noise import mix
@@ -36,10 +38,12 @@ class KLVAEModule(TokenizerModule):
         super().__init__()
         self.spec = spec
         net = (spec.width, spec.multipliers, spec.blocks)
-        self.encoder = Encoder(spec.channels, *net, out=2 * spec.dim, groups=spec.groups, lowest=spec.attention)
+        self.encoder = Encoder(
+            spec.channels, *net, out=2 * spec.dim, groups=spec.groups, attention=(-1,) if spec.attention else ()
+        )
         self.moments = nn.Conv2d(2 * spec.dim, 2 * spec.dim, 1)
         self.widen = nn.Conv2d(spec.dim, spec.dim, 1)
-        self.decoder = Decoder(spec.dim, *net, channels=spec.channels, groups=spec.groups, lowest=False)
+        self.decoder = Decoder(spec.dim, *net, channels=spec.channels, groups=spec.groups, attention=())
         if spec.scale is None:
             self.register_buffer("moment", torch.ones(()))
 
@@ -154,38 +158,10 @@ class KLVAE(Tokenizer):
         return KLVAEModule(self)
 
 
-def official_keys(levels: int) -> dict[str, str | tuple[str, ...]]:
-    """The names of latent diffusion's files for ours, for nets of so many levels: a table for `nextset.keymap.KeyMap`.
-
-    Its separate q, k, v are one matrix here, and its decoder counts levels from the finest.
-    """
-    names: dict[str, str | tuple[str, ...]] = {}
-    for kind in ("weight", "bias"):
-        for net in ("encoder", "decoder"):
-            for end in ("conv_in", "norm_out", "conv_out"):
-                names[f"{net}.{end}.{kind}"] = f"{net}.{end}.{kind}"
-            names |= _block(f"{net}.middle.0", f"{net}.mid.block_1", kind)
-            names |= _attention(f"{net}.middle.1", f"{net}.mid.attn_1", kind)
-            names |= _block(f"{net}.middle.2", f"{net}.mid.block_2", kind)
-            for place in range(levels):
-                side = f"down.{place}" if net == "encoder" else f"up.{levels - 1 - place}"
-                sample = "downsample" if net == "encoder" else "upsample"
-                ours, theirs = f"{net}.levels.{place}", f"{net}.{side}"
-                names |= _block(f"{ours}.blocks.{{}}", f"{theirs}.block.{{}}", kind)
-                names |= _attention(f"{ours}.attention.{{}}", f"{theirs}.attn.{{}}", kind)
-                names[f"{ours}.resample.conv.{kind}"] = f"{theirs}.{sample}.conv.{kind}"
-        names |= {f"moments.{kind}": f"quant_conv.{kind}", f"widen.{kind}": f"post_quant_conv.{kind}"}
-    return names
-
-
-def _block(ours: str, theirs: str, kind: str) -> dict[str, str]:
-    layers = {name: name for name in ("norm1", "conv1", "norm2", "conv2")} | {"shortcut": "nin_shortcut"}
-    return {f"{ours}.{mine}.{kind}": f"{theirs}.{name}.{kind}" for mine, name in layers.items()}
-
-
-def _attention(ours: str, theirs: str, kind: str) -> dict[str, str | tuple[str, ...]]:
-    return {
-        f"{ours}.norm.{kind}": f"{theirs}.norm.{kind}",
-        f"{ours}.qkv.{kind}": tuple(f"{theirs}.{part}.{kind}" for part in "qkv"),
-        f"{ours}.out.{kind}": f"{theirs}.proj_out.{kind}",
+def official_keys(levels: int) -> KeyMap:
+    """The names of latent diffusion's files for ours, for nets of so many levels."""
+    ends = ("weight", "bias")
+    between = {
+        f"{a}.{end}": f"{b}.{end}" for a, b in (("moments", "quant_conv"), ("widen", "post_quant_conv")) for end in ends
     }
+    return KeyMap({**vqgan_names(levels), **between})

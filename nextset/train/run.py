@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ..conditions.label import Label
+from ..conditions import Label, Words
 from ..data.base import Dataset
 from ..data.batch import Batches
 from ..data.loader import Loader
@@ -123,16 +123,20 @@ def _model(system: System | Model, tokenizer: str, seed: int) -> Model:
 
 
 def _check_labels(system: System, classes: tuple[str, ...], data: str) -> None:
-    if not isinstance(system.condition, Label):
+    condition = system.condition
+    if isinstance(condition, Words) and condition.vocab > 1:
+        known = condition.vocab
+    elif isinstance(condition, Label):
+        known = condition.classes
+    else:
         return
     if not classes:
         raise UsageError(
             f"data {data!r} has no classes; train an unconditional system, or sort it into a folder a class"
         )
-    if len(classes) > system.condition.classes:
-        raise UsageError(
-            f"data {data!r} has {len(classes)} classes, the system only {system.condition.classes}: set condition.classes"
-        )
+    if len(classes) > known:
+        field = "vocab" if isinstance(condition, Words) else "classes"
+        raise UsageError(f"data {data!r} has {len(classes)} classes, the system only {known}: set condition.{field}")
 
 
 # -- the data

@@ -1,7 +1,9 @@
 """How do known tokens feed the prediction?"""
 
 from .base import Call, Script, Wiring, WiringModule
+from .coded import Coded
 from .directed import Directed
+from .injected import Injected
 from .instructions import Instructions
 from .masked import Masked
 from .queries import Causal, Memory, Mutual, Queries
@@ -12,7 +14,9 @@ from .targeted import Targeted
 __all__ = [
     "Call",
     "Causal",
+    "Coded",
     "Directed",
+    "Injected",
     "Instructions",
     "Masked",
     "Memory",

@@ -45,7 +45,7 @@ class WiringModule(nn.Module, ABC):
         return vector
 
     def injection(self, call: Call, tokens: Tensor, plan: Plan) -> Callable[[int, Tensor], Tensor] | None:
-        """What a backbone that reads codes out on its way adds to its stream (`Slots.inject`); None: nothing."""
+        """What a backbone that reads codes out on its way adds to its stream (`Slots.inject`); None: nothing, and codes are independent."""
         return None
 
 

@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 
 import torch
 
-from nextset.backbones import Backbone, Bert, Llama, MaskedAutoencoder, Transformer, TwoPass, UViT
-from nextset.conditions import Condition, Label, Text, Unconditional
+from nextset.backbones import Backbone, Bert, Llama, MaskedAutoencoder, Readouts, Transformer, TwoPass, UViT
+from nextset.conditions import Condition, Label, Text, Unconditional, Words
 from nextset.decode import Constant, CosineRamp, Guidance, Interval, Linear, Pick, PowerCosine, Proportional, Ramp
 from nextset.errors import UsageError
-from nextset.heads import Categorical, Diffusion, Head, Tied
+from nextset.heads import Categorical, DepthTransformer, Diffusion, Head, Staged, Tied
 from nextset.layout import Continuous, Discrete, Layout, grid, line, pyramid, video
 from nextset.mixers import Attention, BiasedAttention, Mamba2, Mixer
 from nextset.nn.diffusion import Even, Strided
@@ -27,7 +27,7 @@ from nextset.nn.masking import Arccos, Cosine, Power
 from nextset.nn.modulation import Each, Grouped
 from nextset.nn.norm import RMS, Chain, Layer
 from nextset.nn.rotary import ByOwnAndNext
-from nextset.objectives import AnyOrder, MaskedDiffusion, MaskedShare, MaskedTokens, NextSet, Objective
+from nextset.objectives import AnyOrder, Captioned, MaskedDiffusion, MaskedShare, MaskedTokens, NextSet, Objective
 from nextset.objectives.adversarial import TokenizerLoss
 from nextset.orders import (
     Annealed,
@@ -49,10 +49,13 @@ from nextset.tokenizers.kl_vae import KLVAE
 from nextset.tokenizers.maskgit_vq import MaskGITVQ
 from nextset.tokenizers.patch import Patch
 from nextset.tokenizers.pixel import Pixel
+from nextset.tokenizers.rq import RQ
 from nextset.tokenizers.vq import VQ
 from nextset.wirings import (
     Causal,
+    Coded,
     Directed,
+    Injected,
     Instructions,
     Masked,
     Memory,
@@ -91,6 +94,9 @@ TOYS: tuple[Spec, ...] = (
     VQ(8, 4, 8, (1, 2), blocks=1, latent=8, groups=4),
     KLVAE(4, 8, (1, 2), blocks=1, groups=4, channels=1),
     KLVAE(2, 8, (1, 2), blocks=1, groups=4, attention=False, scale=None),
+    RQ(8, 4, 3, 8, (1, 2), blocks=1, latent=8, groups=4),
+    RQ(8, 4, 1, 8, (1, 2), blocks=1, attention=(0,), latent=8, groups=4),
+    RQ(8, 4, 2, 8, (1, 2), blocks=1, attention=(), latent=8, groups=4, shared=False),
     Raster(),
     Random(),
     Random(1),
@@ -109,6 +115,8 @@ TOYS: tuple[Spec, ...] = (
     Falling(Cosine()),
     Falling(Arccos()),
     Shift(),
+    Coded(),
+    Injected(),
     Instructions(2),
     Masked(),
     Targeted(),
@@ -120,6 +128,7 @@ TOYS: tuple[Spec, ...] = (
     Llama(16, 2, Attention(4, 2), dropout=0.0, hidden_multiple=16, rotary_base=100.0),
     Llama(16, 2, Attention(2), hidden_multiple=16, turning=ByOwnAndNext()),
     Transformer(16, 2, BiasedAttention(2), norm=RMS(), final=RMS(), rotary_base=100.0, turning=ByOwnAndNext()),
+    Readouts(Llama(16, 3, Attention(2), hidden_multiple=16), (0, 2)),
     Transformer(16, 2, BiasedAttention(2), learned=True),
     Transformer(16, 2, BiasedAttention(2, Layer()), None, RMS(), rotary_base=100.0, final=Chain((RMS(), Layer()))),
     Transformer(16, 2, BiasedAttention(2), modulation=Each(0.1), learned=True),
@@ -141,11 +150,18 @@ TOYS: tuple[Spec, ...] = (
     Diffusion(8, 1, Even(5)),
     Diffusion(8, 2, Strided(4), copies=1, levels=100),
     Tied(),
+    DepthTransformer(2, BiasedAttention(2)),
+    Staged(std=0.02),
     Unconditional(),
     Label(3, dropout=0.3),
     Label(3, slots=2, vector=True),
     Label(3, slots=0, vector=True),
     Text(6, 4, dropout=0.3),
+    Words(5, 3, dropout=0.3),
+    Words(4, dropout=0.3),
+    Words(4, 2, dropout=None),
+    Words(1, dropout=None),
+    Words(5, 3, dropout=None, predicted=True),
     NextSet(),
     MaskedShare(),
     MaskedShare(0.3, 0.6, 0.1),
@@ -154,6 +170,7 @@ TOYS: tuple[Spec, ...] = (
     AnyOrder(),
     MaskedDiffusion(),
     MaskedDiffusion(Power(3.0), 1e-3),
+    Captioned(),
     Constant(2.0),
     Linear(3.0, 0.5),
     PowerCosine(3.0, 2.0),
@@ -199,15 +216,36 @@ class Vectors:
 
 CODEC = Vectors()
 
+
+def _ids(part: Words, batch: int) -> torch.Tensor:
+    """Captions that count through the words."""
+    return torch.arange(batch * part.slots).view(batch, part.slots) % part.vocab
+
+
 # what a user asks of each kind of condition for a batch, different along it
-ASKED: dict[type[Condition], Callable[[int], Any]] = {
-    Unconditional: lambda batch: None,
-    Label: lambda batch: torch.arange(batch) % 2,
-    Text: _features,
+ASKED: dict[type[Condition], Callable[[Any, int], Any]] = {
+    Unconditional: lambda part, batch: None,
+    Label: lambda part, batch: torch.arange(batch) % 2,
+    Text: lambda part, batch: _features(batch),
+    Words: _ids,
 }
 REFUSED: dict[type[Condition], tuple[Any, ...]] = {
     Unconditional: ("a cat", 0, torch.zeros(2, dtype=torch.int64), [1]),
     Label: ("a cat", -1, 4, 0.5, True, [[1]], [0, 9], {"label": 1}, [0.5], torch.zeros(1, 1, dtype=torch.int64)),
+    Words: (
+        "a cat",
+        True,
+        0.5,
+        -1,
+        7,
+        [0, 9],
+        [[0, 0, 0, 0]],
+        ["a"],
+        {"ids": 1},
+        torch.zeros(0, 3, dtype=torch.int64),
+        torch.zeros(1, 1, 1, dtype=torch.int64),
+        torch.zeros(1, 3),
+    ),
     Text: (
         "a cat",
         ["a cat", "a dog"],
@@ -228,7 +266,7 @@ REFUSED: dict[type[Condition], tuple[Any, ...]] = {
 
 def asked(part: Condition, batch: int) -> Any:
     """What a user might ask of `part`."""
-    return ASKED[type(part)](batch)
+    return ASKED[type(part)](part, batch)
 
 
 def toys(kind: type[Part]) -> list[Part]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nextset import Model, System, catalogue
 from nextset.backbones import Backbone, TwoPass
-from nextset.conditions import Condition, Text, Unconditional
+from nextset.conditions import Condition, Text, Words
 from nextset.decode import Constant, Guidance, Pick, decode
 from nextset.decode.loop import Clamp
 from nextset.heads import Ask, Head
@@ -21,13 +21,14 @@ from nextset.layout import Continuous, Discrete, Tokens, blank
 from nextset.mixers import Attention, Mamba2, Mixer
 from nextset.nn.embedding import CodeVectors
 from nextset.noise import Noise
-from nextset.objectives import NextSet, Objective
+from nextset.objectives import Captioned, NextSet, Objective
 from nextset.orders import Order, Plan, Random
 from nextset.spec import Spec
 from nextset.tokenizers.base import Tokenizer
 from nextset.tokenizers.pixel import Pixel
+from nextset.tokenizers.rq import RQ
 from nextset.tokenizers.vq import VQ
-from nextset.wirings import Directed, Instructions, Mutual, Queries, Targeted, Wiring
+from nextset.wirings import Directed, Instructions, Mutual, Queries, Shift, Targeted, Wiring
 
 from .own import Growing
 from .parts import TOYS, accepts, asked
@@ -53,6 +54,8 @@ def _with(part: Spec) -> System | None:
     place = next((name for name, kind in PLACES.items() if isinstance(fitted, kind)), None)
     if place is None or getattr(BASE, place) == fitted:
         return None
+    if isinstance(part, Words) and part.predicted:
+        return None  # its classifier learns under objective Captioned alone: SETS has both
     system = replace(BASE, **{place: fitted})  # type: ignore[arg-type]
     return system if accepts(system.network) else None
 
@@ -62,6 +65,8 @@ CODED = VQ(8, 4, 8, (1, 2), blocks=1, latent=8, groups=4)
 READERS = TwoPass(16, 4, Attention(2), 2, hidden_multiple=16)
 SETS = {
     "codes": replace(BASE, tokenizer=CODED, size=(4, 4), wiring=Directed(CodeVectors())),
+    "readouts-alone": replace(catalogue.spec("dnd-transformer/tiny"), wiring=Shift()),
+    "captioned": replace(BASE, condition=Words(5, 3, None, predicted=True), objective=Captioned(0.5)),
     "sets": replace(BASE, order=Growing(), wiring=Queries()),
     "sets+instructions": replace(BASE, order=Growing(), wiring=Instructions(2)),
     "targeted+text": replace(BASE, order=Random(), wiring=Targeted(), condition=Text(6, 4)),
@@ -82,6 +87,14 @@ def tiny(name: str) -> System:
     return replace(system, guidance=system.guidance if guidable(system) else Constant(1.0))
 
 
+def _few_codes(system: System) -> System:
+    """Two sites of two codes out of three, or four sites of one."""
+    assert isinstance(system.tokenizer, RQ)
+    stride, codes = system.tokenizer.stride, min(system.tokenizer.codes, 2)
+    tokenizer = replace(system.tokenizer, vocab=LEVELS, codes=codes)
+    return replace(system, tokenizer=tokenizer, size=(2 * stride // codes, 2 * stride))
+
+
 # how to make a tokenizer's alphabet and layout small enough to enumerate, where it is not a grid of single ids
 SHRUNK: dict[type[Tokenizer], Callable[[System], System]] = {
     VQ: lambda system: replace(
@@ -89,6 +102,7 @@ SHRUNK: dict[type[Tokenizer], Callable[[System], System]] = {
         tokenizer=replace(system.tokenizer, vocab=LEVELS),  # type: ignore[call-arg]
         size=(SIDE * system.tokenizer.stride, SIDE * system.tokenizer.stride),  # type: ignore[attr-defined]
     ),
+    RQ: _few_codes,
 }
 
 
@@ -103,7 +117,7 @@ def toy(name: str) -> System:
 
 def guidable(system: System) -> bool:
     """Whether guidance means anything."""
-    return not isinstance(system.condition, Unconditional)
+    return system.condition.guidable
 
 
 def likelihood(system: System) -> bool:
@@ -201,8 +215,11 @@ def incremental(model: Model, tokens: Tensor, condition: Tensor, guidance: Guida
     network, layout, unit = model.network, model.system.layout, model.system.tokenizer.unit
     seen: list[Halves] = []
 
+    def read(code: int, hidden: Tensor, unguided: Tensor | None) -> Tensor:
+        return torch.zeros(hidden.shape[:2], dtype=torch.int64)  # what is given takes its place
+
     def answer(ask: Ask, scale: float, drawn: Tensor, pick: object) -> Tensor:
-        seen.append(ask())
+        seen.append(ask(read=read))
         return torch.zeros_like(tokens[:, : drawn.shape[1]])
 
     given = Clamp(torch.ones(len(tokens), layout.sites, dtype=torch.bool), tokens)

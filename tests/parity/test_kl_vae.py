@@ -16,7 +16,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from nextset import weights
-from nextset.keymap import KeyMap
 from nextset.layout import Tokens
 from nextset.tokenizers.kl_vae import KLVAE, KLVAEModule, official_keys
 
@@ -56,7 +55,7 @@ def vae() -> KLVAEModule:
         scale=CONFIG["latent_scale"],
     )
     module = spec.build().eval()
-    keys = KeyMap(official_keys(len(spec.multipliers)))
+    keys = official_keys(len(spec.multipliers))
     official = load_file(FOLDER / "weights_vae.safetensors")
     weights.load_exactly(module, keys.to_ours(official), str(FOLDER))
     back = keys.to_theirs(module.state_dict())
@@ -96,7 +95,7 @@ def test_published_autoencoder(name: str) -> None:
     (official,) = entry["constructor"].values()
     spec = KLVAE()
     assert (spec.dim, spec.multipliers) == (official["embed_dim"], tuple(official["ch_mult"]))
-    keys = KeyMap(official_keys(len(spec.multipliers)))
+    keys = official_keys(len(spec.multipliers))
     with torch.device("meta"):
         state = spec.build().state_dict()
     assert {key: tuple(value.shape) for key, value in keys.to_theirs(state).items()} == theirs

@@ -1,0 +1,119 @@
+"""RQ-Transformer on an RQ-VAE (Lee et al. 2022, arXiv 2203.01941): few sites, a stack of residual codes at each.
+
+tokenizer  8 x 8 sites of 4 codes of one codebook, each code of what the ones before it leave
+order      raster over sites, then depth inside a site
+wiring     a slot is its site's position and the sum of its codes, in the tokenizer's own vectors
+backbone   pre-norm GPT without a norm at its end
+head       a small transformer over depth, whose context is the partial sum of the site's codes so far
+condition  a class, or a caption, as words with positions; published ones never learned to do without, so they are not guided
+New here: tokenizers/rq.py, wirings/coded.py, heads/depth.py, conditions/words.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..backbones import Transformer
+from ..conditions import Condition, Label, Words
+from ..decode import Constant, Pick
+from ..heads import DepthTransformer
+from ..keymap import KeyMap, Padded, Rule, Squeezed
+from ..mixers import BiasedAttention
+from ..nn.conv_names import vqgan_names
+from ..nn.norm import Layer
+from ..objectives import Captioned
+from ..system import System
+from ..tokenizers.rq import RQ
+from ..wirings import Coded
+
+RQ8, CLASS, FREE, NUCLEUS = RQ(16384), Words(1000, dropout=None), Words(1, dropout=None), Pick(top_p=0.92)
+SMALL = RQ(16, 16, 3, 16, (1, 2), blocks=1, latent=16, groups=8, channels=1)
+
+
+def rqvae(
+    depth: int,
+    heads: int,
+    dim: int,
+    head_depth: int = 4,
+    tokenizer: RQ = RQ8,
+    image: int = 256,
+    condition: Condition = CLASS,
+    pick: Pick = NUCLEUS,
+) -> System:
+    """A size by layers, heads and width of the transformer over sites, and the layers of the one over depth."""
+    return System(
+        tokenizer=tokenizer,
+        size=(image, image),
+        wiring=Coded(),
+        backbone=Transformer(dim, depth, BiasedAttention(heads), norm=Layer(eps=1e-5), final=None),
+        head=DepthTransformer(head_depth, BiasedAttention(heads)),
+        condition=condition,
+        pick=pick,
+    )
+
+
+SIZES = {
+    "480m": rqvae(12, 24, 1536),
+    "821m": rqvae(24, 24, 1536),
+    "1.4b": rqvae(42, 24, 1536, 6),
+    "3.8b": rqvae(42, 40, 2560, 6),
+    "ffhq": rqvae(24, 16, 1024, tokenizer=RQ(2048, attention=(-2,)), condition=FREE, pick=Pick(top_k=250)),
+    "church": rqvae(24, 16, 1024, condition=FREE),
+    "cat": rqvae(26, 20, 1280, condition=FREE),
+    "bedroom": rqvae(26, 20, 1280, condition=FREE),
+    "cc3m": replace(rqvae(26, 20, 1280, condition=Words(16384, 32, None, predicted=True)), objective=Captioned()),
+    "digits": replace(rqvae(4, 4, 96, 2, SMALL, 8, Label(10), Pick()), guidance=Constant(1.5)),
+}
+TINY = rqvae(2, 2, 16, 1, RQ(5, 4, 2, 4, (1, 2), 1, latent=4, groups=2, channels=1), 4, Label(3), Pick())
+
+PUBLISHED = {name: (f"{name}.tar.gz",) for name in ("ffhq", "church", "cat", "bedroom", "cc3m")} | {
+    "480m": ("imagenet_480M.tar.gz",),  # archives of both stages, listed at github.com/kakaobrain/rq-vae-transformer
+    "821m": ("imagenet_821M.tar.gz",),
+    "1.4b": ("imagenet_1.4B.tar.gz", "imagenet_1.4B_rqvae_50e.tar.gz"),
+    "3.8b": ("imagenet_3.8B_rqvae_50e.tar.gz",),
+}
+ENDS = ("weight", "bias")
+BLOCK: dict[str, tuple[str, ...]] = {
+    "mixer_norm": ("ln1",),
+    "mixer.qkv": ("attn.query", "attn.key", "attn.value"),
+    "mixer.out": ("attn.proj",),
+    "feedforward_norm": ("ln2",),
+    "feedforward.rise": ("mlp.0",),
+    "feedforward.fall": ("mlp.2",),
+}
+OTHERS = {
+    "wiring.project": "input_mlp",
+    "head.context": "head_mlp",
+    "head.norm": "classifier.layer_norm",
+    "head.project": "classifier.linear",
+    "condition.norm": "cond_classifier.layer_norm",
+    "condition.project": "cond_classifier.linear",
+}
+KEYS = KeyMap(
+    {
+        f"{stack}.blocks.{{}}.{ours}.{end}": tuple(f"{other}_transformer.blocks.{{}}.{name}.{end}" for name in theirs)
+        for stack, other in {"backbone": "body", "head": "head"}.items()
+        for ours, theirs in BLOCK.items()
+        for end in ENDS
+    }
+    | {f"{ours}.{end}": f"{theirs}.{end}" for ours, theirs in OTHERS.items() for end in ENDS}
+    | {
+        "condition.embed.weight": "cond_emb.weight",
+        "condition.position": Squeezed("pos_emb_cond"),
+        "wiring.position": Squeezed("pos_emb_hw"),
+        "head.position": Squeezed("pos_emb_d"),
+    }
+)
+
+
+def tokenizer_keys(spec: RQ) -> KeyMap:
+    """The official names of a tokenizer's weights; a shared codebook is there once a code, with a row for padding."""
+    names: dict[str, str | tuple[str, ...] | Rule] = {**vqgan_names(len(spec.multipliers))}
+    names |= {
+        f"{a}.{end}": f"{b}.{end}" for a, b in (("narrow", "quant_conv"), ("widen", "post_quant_conv")) for end in ENDS
+    }
+    for part, name, rows in (("weight", "weight", 1), ("sizes", "cluster_size_ema", 0), ("sums", "embed_ema", 0)):
+        books = [f"quantizer.codebooks.{code}.{name}" for code in range(spec.codes)]
+        for index, copies in enumerate([tuple(books)] if spec.shared else [(book,) for book in books]):
+            names[f"codebooks.{index}.{part}"] = Padded(copies, rows)
+    return KeyMap(names)

@@ -1,0 +1,329 @@
+"""RQ-VAE and RQ-Transformer against recorded outputs of the official code, and their key maps against every published size.
+
+Recordings lie in the folder that NEXTSET_PARITY names; sizes, temperatures and places come from them. Tolerances from the README: 1e-4
+for logits, 5e-5 for pixels, ids exactly.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from nextset import Model, Pick, System, weights
+from nextset.conditions import Words
+from nextset.conditions.words import WordsModule
+from nextset.decode import decode
+from nextset.decode.guidance import Constant
+from nextset.decode.loop import Clamp
+from nextset.heads.depth import DepthTransformerModule
+from nextset.keymap import KeyMap
+from nextset.layout import Tokens, blank
+from nextset.noise import Noise
+from nextset.systems.rqvae import KEYS, PUBLISHED, SIZES, rqvae, tokenizer_keys
+from nextset.tokenizers.rq import RQ, RQModule
+
+FOLDER = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity")) / "rqtransformer"
+pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"{FOLDER} is absent: set NEXTSET_PARITY to the recordings")
+LOGITS, PIXELS = 1e-4, 5e-5
+GROUPS = 32  # the official code's constant
+
+
+def read(name: str) -> dict[str, Any]:
+    path = FOLDER / name
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def tokenizer_of(official: dict[str, Any]) -> RQ:
+    """Our spec for the official constructor arguments."""
+    own, net = official["hparams"], official["ddconfig"]
+    assert (own["bottleneck_type"], net["double_z"], net["in_channels"]) == ("rq", False, net["out_ch"])
+    sides = [net["resolution"] // 2**level for level in range(len(net["ch_mult"]))]
+    return RQ(
+        vocab=own["n_embed"],
+        dim=own["embed_dim"],
+        codes=own["code_shape"][2],
+        width=net["ch"],
+        multipliers=tuple(net["ch_mult"]),
+        blocks=net["num_res_blocks"],
+        attention=tuple(level - len(sides) for level, side in enumerate(sides) if side in net["attn_resolutions"]),
+        latent=net["z_channels"],
+        groups=GROUPS,
+        channels=net["in_channels"],
+        shared=own["shared_codebook"],
+        beta=own["latent_loss_weight"],
+        decay=own["decay"],
+    )
+
+
+def system_of(official: dict[str, Any], tokenizer: RQ) -> System:
+    """Our system for the official constructor arguments of a transformer on a tokenizer."""
+    flags = ("shared_tok_emb", "shared_cls_emb", "input_emb_vqvae", "head_emb_vqvae", "cumsum_depth_ctx")
+    assert all(official[flag] for flag in flags)
+    heads = official["body"]["block"]["n_head"]
+    assert heads == official["head"]["block"]["n_head"]
+    words = Words(
+        official["vocab_size_cond"], official["block_size_cond"], None, predicted=official["block_size_cond"] > 1
+    )
+    height, width, codes = official["block_size"]
+    assert (official["vocab_size"], codes, official["input_embed_dim"]) == (
+        tokenizer.vocab,
+        tokenizer.codes,
+        tokenizer.dim,
+    )
+    system = rqvae(
+        official["body"]["n_layer"],
+        heads,
+        official["embed_dim"],
+        official["head"]["n_layer"],
+        tokenizer,
+        condition=words,
+    )
+    return replace(system, size=(height * tokenizer.stride, width * tokenizer.stride))
+
+
+@dataclass(frozen=True)
+class Golden:
+    """The recordings and our tokenizer with its weights."""
+
+    config: dict[str, Any]
+    io: dict[str, Tensor]
+    official: dict[str, Tensor]
+    module: RQModule
+
+
+@dataclass(frozen=True)
+class Transformer:
+    """One recorded transformer: the prefix of its outputs, what it was asked, and our model of it."""
+
+    name: str
+    asked: Tensor
+    model: Model
+    official: dict[str, Tensor]
+
+
+@pytest.fixture(scope="module")
+def golden() -> Golden:
+    config = read("config.json")
+    spec = tokenizer_of(config["constructor"]["rqvae.models.rqvae.get_rqvae(config)"])
+    official, module = load_file(FOLDER / "weights_rqvae.safetensors"), spec.build().eval()
+    weights.load_exactly(module, tokenizer_keys(spec).to_ours(official), "recordings")
+    return Golden(config, load_file(FOLDER / "io.safetensors"), official, module)
+
+
+@pytest.fixture(scope="module", params=["gen", "text"])
+def transformer(request: pytest.FixtureRequest, golden: Golden) -> Transformer:
+    name, asked = {"gen": ("weights_rqt", "gen_labels"), "text": ("weights_rqt_text", "text_ids")}[request.param]
+    arguments = next(v for k, v in golden.config["constructor"].items() if f"({name})" in k)
+    model = system_of(arguments, golden.module.spec).build().eval()
+    official = load_file(FOLDER / f"{name}.safetensors")
+    weights.load_exactly(model.network, KEYS.to_ours(official), name)
+    model.tokenizer.load_state_dict(golden.module.state_dict())
+    return Transformer(request.param, golden.io[asked], model, official)
+
+
+def near(ours: Tensor, theirs: Tensor, atol: float) -> None:
+    torch.testing.assert_close(ours, theirs, atol=atol, rtol=0)
+
+
+def flat(ids: Tensor) -> Tensor:
+    """Recorded ids (B, h, w, Q) by site, (B, N, Q)."""
+    return ids.flatten(1, 2)
+
+
+# the tokenizer
+
+
+@torch.no_grad()
+def test_latents_ids_and_sums(golden: Golden) -> None:
+    io, module = golden.io, golden.module
+    near(module.encoder(io["tok_pixels"]), io["tok_encoder_out"], PIXELS)
+    latents = module.latents(io["tok_pixels"])
+    near(latents, io["tok_latent"], PIXELS)
+    found = module.quantise(latents)
+    assert torch.equal(found.ids, io["tok_ids"])
+    assert torch.equal(module.encode(io["tok_pixels"]).data, flat(io["tok_ids"]))
+    for depth, total in enumerate(found.sums):
+        near(total, io[f"tok_quant_cum{depth}"], PIXELS)
+    near(found.sums[-1], io["tok_quant"], PIXELS)
+    near(found.commitment, io["tok_commit_loss"][0], PIXELS)
+    near(module.embed(io["tok_ids"]), io["tok_code_emb_with_depth"], PIXELS)
+
+
+@torch.no_grad()
+def test_pixels(golden: Golden) -> None:
+    """Of all codes, of every prefix of them, and of one code alone."""
+    io, module = golden.io, golden.module
+    ids, layout = flat(io["tok_ids"]), module.encode(io["tok_pixels"]).layout
+    near(module.decode(Tokens(ids, layout)), io["tok_decode_code"], PIXELS)
+    for depth in range(ids.shape[2]):
+        near(module.decode(Tokens(ids[..., : depth + 1], layout)), io[f"tok_decode_partial_add{depth}"], PIXELS)
+    near(module.paint(module.embed(io["tok_ids"])[..., 1, :]), io["tok_decode_partial_select1"], PIXELS)
+
+
+@torch.no_grad()
+def test_tokenizer_losses(golden: Golden) -> None:
+    io, figures = golden.io, golden.module.loss(golden.io["tok_pixels"])
+    near(figures["reconstruction"], io["tok_recon"], PIXELS)
+    near(figures["pixel"], io["tok_loss_recon"][0], PIXELS)
+    near(figures["loss"], io["tok_loss_total"][0], PIXELS)
+
+
+def test_tokenizer_keys_go_there_and_back(golden: Golden) -> None:
+    """Every value, but for the row of padding, which nothing reads."""
+    back = tokenizer_keys(golden.module.spec).to_theirs(golden.module.state_dict())
+    assert back.keys() == golden.official.keys()
+    for key, value in golden.official.items():
+        assert back[key].shape == value.shape
+        rows = len(value) - 1 if key.endswith(".weight") and ".codebooks." in key else len(value)
+        assert torch.equal(back[key][:rows], value[:rows]), key
+
+
+# the transformer
+
+
+def teacher_forced(t: Transformer, ids: Tensor) -> Tensor:
+    """Logits (B, N, Q, V) by site."""
+    network = t.model.network
+    assert isinstance(network.head, DepthTransformerModule)
+    plan = network.plan(0, len(ids), ids.device)
+    with torch.no_grad():
+        return network.head.logits(network.hidden(ids, network.condition(t.asked), plan), ids)
+
+
+def test_teacher_forced_logits_and_losses(transformer: Transformer, golden: Golden) -> None:
+    io, name = golden.io, transformer.name
+    ids = flat(io["gen_ids"])
+    logits = teacher_forced(transformer, ids)
+    near(logits.unflatten(1, io["gen_ids"].shape[1:3]), io[f"{name}_tf_logits"], LOGITS)
+    costs = torch.nn.functional.cross_entropy(logits.flatten(0, 2), ids.flatten(), reduction="none").view(ids.shape)
+    near(costs.mean(), io[f"{name}_ce_loss"][0], LOGITS)
+    near(costs.mean((0, 1)), io[f"{name}_codebook_loss"], LOGITS)
+    log_prob = transformer.model.log_prob(Tokens(ids, transformer.model.system.layout), transformer.asked)
+    near(-log_prob / ids[0].numel(), costs.mean((1, 2)), LOGITS)
+
+
+def test_caption_logits_and_losses(transformer: Transformer, golden: Golden) -> None:
+    network, io = transformer.model.network, golden.io
+    if f"{transformer.name}_tf_cond_logits" not in io:
+        pytest.skip("one word is not predicted")
+    ids = flat(io["gen_ids"])
+    assert isinstance(network.condition, WordsModule)
+    with torch.no_grad():
+        prefix, _ = network.hidden_with_prefix(
+            ids, network.condition(transformer.asked), network.plan(0, 2, ids.device)
+        )
+        near(network.condition.logits(prefix), io["text_tf_cond_logits"], LOGITS)
+        figures = SIZES["cc3m"].objective.loss(network, Tokens(ids, network.layout), transformer.asked, seed=0)
+    near(figures["caption"], io["text_cond_loss"][0], LOGITS)
+    near(figures["image"], io["text_ce_loss"][0], LOGITS)
+
+
+class Recorder:
+    """Notes the logits that it is given and takes what it is told to, or the likeliest ids."""
+
+    temperature = 0.0
+
+    def __init__(self, told: Tensor | None = None) -> None:
+        self.seen: list[Tensor] = []
+        self.told = told
+
+    def __call__(self, logits: Tensor, uniform: Tensor) -> Tensor:
+        self.seen.append(logits)
+        ids = logits.argmax(-1) if self.told is None else self.told.flatten(1)[:, len(self.seen) - 1, None]
+        return ids
+
+    @property
+    def logits(self) -> Tensor:
+        """(B, N Q, V), in the order of drawing."""
+        return torch.cat(self.seen, 1)
+
+
+def drawn(t: Transformer, pick: Recorder, clamp: Clamp | None = None) -> Tensor:
+    """Ids (B, N, Q) that the engine draws."""
+    network, system, batch = t.model.network, t.model.system, len(t.asked)
+    noise = Noise(0, range(batch))
+    with torch.inference_mode():
+        conditions = network.condition(t.asked), None
+        start = blank(system.tokenizer.unit, system.layout, batch, torch.device("cpu"))
+        plan, numbers = system.order.plan(system.layout, noise), network.head.draw(noise, system.layout.sites)
+        *_, last = decode(network, plan, start, conditions, Constant(1.0), pick, numbers, clamp)
+    return last.tokens.data
+
+
+def test_greedy_generation_through_the_cache(transformer: Transformer, golden: Golden) -> None:
+    io, name, recorder = golden.io, transformer.name, Recorder()
+    ids = drawn(transformer, recorder)
+    assert torch.equal(ids, flat(io[f"{name}_greedy_ids"]))
+    near(recorder.logits, io[f"{name}_greedy_logits"], LOGITS)
+    images = golden.module.decode(Tokens(ids, transformer.model.system.layout))
+    near(images, io[f"{name}_greedy_image"], PIXELS)
+    if f"{name}_greedy_ids_uncached" in io:
+        assert torch.equal(ids, flat(io[f"{name}_greedy_ids_uncached"]))
+
+
+def test_rows_that_are_given_stay(transformer: Transformer, golden: Golden) -> None:
+    io, (row, column) = golden.io, golden.config["sampling"]["start_loc"]
+    given = flat(io["gen_ids"])
+    known = torch.arange(given.shape[1]) < row * io["gen_ids"].shape[2] + column
+    ids = drawn(transformer, Recorder(), Clamp(known.expand(len(given), -1), given))
+    assert torch.equal(ids, flat(io[f"{transformer.name}_prefix_greedy_ids"]))
+
+
+def test_sampling_has_the_recorded_distributions(transformer: Transformer, golden: Golden) -> None:
+    """The recorded draws replayed: logits before, and probabilities after temperature, top-k and top-p."""
+    io, name, how = golden.io, transformer.name, golden.config["sampling"]
+    recorder = Recorder(io[f"{name}_sample_ids"])
+    assert torch.equal(drawn(transformer, recorder), flat(io[f"{name}_sample_ids"]))
+    near(recorder.logits, io[f"{name}_sample_logits"], LOGITS)
+    pick = Pick(how["temperature"], how["top_k"], how["top_p"])
+    near(pick.probabilities(recorder.logits), io[f"{name}_sample_probs"], LOGITS)
+
+
+def test_keys_go_there_and_back(transformer: Transformer) -> None:
+    back = KEYS.to_theirs(transformer.model.network.state_dict())
+    assert back.keys() == transformer.official.keys()
+    assert all(torch.equal(back[key], value) for key, value in transformer.official.items())
+
+
+# published sizes
+
+
+def published() -> dict[str, Any]:
+    return read("published.json").get("models", {})
+
+
+def same_size(model: System | RQ, keys: KeyMap, listed: dict[str, Any]) -> int:
+    """That the module's mapped keys and shapes are those listed, both ways; its parameters."""
+    theirs = {key: tuple(shape) for key, (shape, _) in listed.items()}
+    with torch.device("meta"):
+        module = model.network() if isinstance(model, System) else model.build()
+    state = module.state_dict()
+    assert {key: tuple(value.shape) for key, value in keys.to_theirs(state).items()} == theirs
+    back = keys.to_ours({key: torch.empty(shape, device="meta") for key, shape in theirs.items()})
+    assert {key: value.shape for key, value in back.items()} == {key: value.shape for key, value in state.items()}
+    return sum(p.numel() for p in module.parameters())
+
+
+@pytest.mark.parametrize("name", published())
+def test_every_published_key_and_shape(name: str) -> None:
+    """And the size is among ours, under a file of the manifest."""
+    entry = published()[name]
+    official = next(value for value in entry["constructor"].values() if isinstance(value, dict))
+    if official["type"] == "rq-vae":
+        spec = tokenizer_of(official)
+        assert spec in [size.tokenizer for size in SIZES.values()]
+        assert same_size(spec, tokenizer_keys(spec), entry["state_dict"]) > 0
+        return
+    size = next(SIZES[key] for key, files in PUBLISHED.items() if set(files) & set(re.split(r"[, /]+", entry["file"])))
+    assert isinstance(size.tokenizer, RQ)
+    assert replace(system_of(official, size.tokenizer), pick=size.pick, objective=size.objective) == size
+    assert same_size(size, KEYS, entry["state_dict"]) == entry["parameters"]
