@@ -91,8 +91,11 @@ class Model(nn.Module):
 
         `progress` in [0, 1] is how far the training is, for systems whose order or objective changes on the way.
         """
-        tokens = self._tokens(images)
-        return self.network(tokens.data, self._prepared(condition, len(tokens)), seed, progress)
+        if isinstance(images, Tokens):
+            tokens = self._tokens(images)
+        else:
+            tokens = self.tokenizer.encode_on(self._checked(images).to(self.device), self.network.practised(seed))
+        return self.network(tokens.data, self._prepared(condition, len(tokens)), seed, progress, tokens.layout)
 
     @torch.inference_mode()
     def log_prob(self, images: Tensor | Tokens, condition: Any = None, seed: int = 0, first: int = 0) -> Tensor:
@@ -159,7 +162,8 @@ class Model(nn.Module):
         region = self._checked_mask(mask, len(images)).to(self.device)
         prepared = self._prepared(condition, len(images))
         noise = Noise(seed, range(first, first + len(images)), self.device)
-        clamp = Clamp(~self.system.layout.touched(region), self.encode(images.to(self.device)).data)
+        kept = self.system.order.kept(self.system.layout, region)
+        clamp = Clamp(kept, self.encode(images.to(self.device)).data)
         drawn = _last(self._run(prepared, noise, guidance, pick, clamp))
         return torch.where(region[:, None], drawn, images.to(drawn))
 

@@ -9,8 +9,9 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -143,40 +144,149 @@ def _reason(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
+class Rule(ABC):
+    """How one tensor of ours is made of theirs, and back."""
+
+    theirs: tuple[str, ...]
+    stacks: bool = False  # whether all numbers of theirs go into one of ours, which has one `{}` less
+
+    @abstractmethod
+    def join(self, pieces: list[Tensor]) -> Tensor:
+        """Ours of theirs."""
+
+    @abstractmethod
+    def cut(self, whole: Tensor) -> Sequence[Tensor]:
+        """Theirs of ours."""
+
+
+@dataclass(frozen=True)
+class Joined(Rule):
+    """One of theirs as it is, or several along the first axis, in equal parts."""
+
+    theirs: tuple[str, ...]
+
+    def join(self, pieces: list[Tensor]) -> Tensor:
+        """One after another."""
+        return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+
+    def cut(self, whole: Tensor) -> Sequence[Tensor]:
+        """Equal parts."""
+        return (whole,) if len(self.theirs) == 1 else whole.chunk(len(self.theirs))
+
+
+@dataclass(frozen=True)
+class Squeezed(Rule):
+    """One of theirs has axes of size 1 that ours lacks."""
+
+    name: str
+    axes: tuple[int, ...]
+
+    @property
+    def theirs(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The name."""
+        return (self.name,)
+
+    def join(self, pieces: list[Tensor]) -> Tensor:
+        """Without these axes."""
+        return pieces[0].squeeze(self.axes)
+
+    def cut(self, whole: Tensor) -> Sequence[Tensor]:
+        """With them."""
+        for axis in sorted(self.axes):
+            whole = whole.unsqueeze(axis)
+        return (whole,)
+
+
+@dataclass(frozen=True)
+class Permuted(Rule):
+    """Part i along the first axis of ours is part order[i] of theirs."""
+
+    name: str
+    order: tuple[int, ...]
+
+    @property
+    def theirs(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The name."""
+        return (self.name,)
+
+    def join(self, pieces: list[Tensor]) -> Tensor:
+        """In our order."""
+        parts = pieces[0].chunk(len(self.order))
+        return torch.cat([parts[i] for i in self.order])
+
+    def cut(self, whole: Tensor) -> Sequence[Tensor]:
+        """In theirs."""
+        parts = whole.chunk(len(self.order))
+        return (torch.cat([parts[self.order.index(i)] for i in range(len(parts))]),)
+
+
+@dataclass(frozen=True)
+class Stacked(Rule):
+    """Row n of ours is the one of theirs with number n, of shape (1, 1, parts, D), its parts in our order and flat."""
+
+    name: str
+    order: tuple[int, ...]
+    stacks = True
+
+    @property
+    def theirs(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The name."""
+        return (self.name,)
+
+    def join(self, pieces: list[Tensor]) -> Tensor:
+        """(depth, parts D)."""
+        return torch.stack([piece[0, 0, list(self.order)].flatten() for piece in pieces])
+
+    def cut(self, whole: Tensor) -> Sequence[Tensor]:
+        """One a row."""
+        back = [self.order.index(i) for i in range(len(self.order))]
+        return [row.unflatten(0, (len(back), -1))[back][None, None] for row in whole]
+
+
 @dataclass(frozen=True)
 class KeyMap:
     """Names of another layout for ours: `{ours: theirs}`, where `{}` stands for one number, in order of appearance.
 
-    Several of theirs under one of ours are joined along the first axis, in equal parts.
+    Several of theirs under one of ours are joined along the first axis, in equal parts; a `Rule` says what else may differ.
+    `made` are theirs that say nothing (masks, zeros): not read, and written as what a function makes of another of theirs.
     """
 
-    names: Mapping[str, str | tuple[str, ...]]
+    names: Mapping[str, str | tuple[str, ...] | Rule]
+    made: Mapping[str, tuple[str, Callable[[Tensor], Tensor]]] = field(default_factory=dict)
+
+    def _rules(self) -> Iterator[tuple[str, Rule]]:
+        for mine, rule in self.names.items():
+            yield mine, rule if isinstance(rule, Rule) else Joined((rule,) if isinstance(rule, str) else rule)
 
     def to_ours(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Renames a state dict of the other layout. Keys that no rule names are kept under their own name, to be reported."""
-        left = dict(state)
+        told = {template.format(*numbers) for template in self.made for numbers in _numbers(template, state)}
+        left = {key: value for key, value in state.items() if key not in told}
         ours: dict[str, Tensor] = {}
-        for mine, theirs in self.names.items():
-            parts = (theirs,) if isinstance(theirs, str) else theirs
-            for numbers in _numbers(parts[0], state):
-                keys = [part.format(*numbers) for part in parts]
+        for mine, rule in self._rules():
+            found = sorted(_numbers(rule.theirs[0], state), key=lambda numbers: [int(n) for n in numbers])
+            for group in [found] if rule.stacks and found else [[numbers] for numbers in found]:
+                keys = [part.format(*numbers) for numbers in group for part in rule.theirs]
                 if all(key in left for key in keys):
-                    pieces = [left.pop(key) for key in keys]
-                    ours[mine.format(*numbers)] = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+                    ours[mine if rule.stacks else mine.format(*group[0])] = rule.join([left.pop(key) for key in keys])
         return ours | left
 
     def to_theirs(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The way back. Raises UsageError for a key without a rule."""
         theirs: dict[str, Tensor] = {}
         left = dict(state)
-        for mine, names in self.names.items():
-            parts = (names,) if isinstance(names, str) else names
+        for mine, rule in self._rules():
             for numbers in _numbers(mine, state):
-                whole = left.pop(mine.format(*numbers))
-                pieces = (whole,) if len(parts) == 1 else whole.chunk(len(parts))
-                theirs |= {part.format(*numbers): piece for part, piece in zip(parts, pieces, strict=True)}
+                pieces = rule.cut(left.pop(mine.format(*numbers)))
+                if rule.stacks:
+                    keys = [rule.theirs[0].format(row) for row in range(len(pieces))]
+                else:
+                    keys = [part.format(*numbers) for part in rule.theirs]
+                theirs |= dict(zip(keys, pieces, strict=True))
         if left:
             raise UsageError(f"no name in the other layout for {_few(left)}")
+        for template, (source, make) in self.made.items():
+            theirs |= {template.format(*n): make(theirs[source.format(*n)]) for n in _numbers(source, theirs)}
         return theirs
 
 

@@ -1,6 +1,6 @@
 """How is it drawn?"""
 
-from .guidance import Constant, Guidance, Interval, Linear, PowerCosine, Proportional
+from .guidance import Constant, Guidance, Interval, Linear, PowerCosine, Proportional, Ramp
 from .loop import Decoding, decode
 from .pick import Pick
 
@@ -13,5 +13,6 @@ __all__ = [
     "Pick",
     "PowerCosine",
     "Proportional",
+    "Ramp",
     "decode",
 ]

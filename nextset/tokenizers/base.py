@@ -32,8 +32,16 @@ class TokenizerModule(nn.Module, ABC):
         """The code vectors of ids (...), (..., C). Raises UsageError where there are none."""
         raise UsageError(f"tokenizer {type(self).__name__.removesuffix('Module')} has no code vectors")
 
-    def feedback(self, tokens: Tensor, scale: int) -> Tensor:
-        """What block `scale` of the layout is predicted from (B, n, C), of tokens (B, N, ...) whose earlier blocks are known.
+    def encode_on(self, images: Tensor, layout: Layout) -> Tokens:
+        """Tokens on a layout of the caller's choice. Raises UsageError where the tokenizer has only one for these images."""
+        tokens = self.encode(images)
+        if tokens.layout != layout:
+            name = type(self).__name__.removesuffix("Module")
+            raise UsageError(f"tokenizer {name} encodes these images on {tokens.layout} only, not on {layout}")
+        return tokens
+
+    def feedback(self, tokens: Tokens, scales: range) -> Tensor:
+        """What the blocks `scales` of the layout are predicted from (B, n, C), one after another; only blocks before are read.
 
         Raises UsageError where the layout has no scales.
         """

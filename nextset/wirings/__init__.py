@@ -4,6 +4,7 @@ from .base import Call, Script, Wiring, WiringModule
 from .instructions import Instructions
 from .masked import Masked
 from .shift import Shift
+from .upsampled import Upsampled
 
 __all__ = [
     "Call",
@@ -11,6 +12,7 @@ __all__ = [
     "Masked",
     "Script",
     "Shift",
+    "Upsampled",
     "Wiring",
     "WiringModule",
 ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 import pkgutil
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -15,22 +16,25 @@ import torch
 
 from nextset.backbones import Backbone, Llama, Transformer
 from nextset.conditions import Condition, Label, Text, Unconditional
-from nextset.decode import Constant, Guidance, Interval, Linear, Pick, PowerCosine, Proportional
+from nextset.decode import Constant, Guidance, Interval, Linear, Pick, PowerCosine, Proportional, Ramp
 from nextset.errors import UsageError
 from nextset.heads import Categorical, Head
-from nextset.layout import Continuous, Discrete, Layout, grid, line, pyramid, video
-from nextset.mixers import Attention, BiasedAttention, Mixer
+from nextset.layout import Continuous, Discrete, Layout, Tokens, grid, line, pyramid, video
+from nextset.mixers import Attention, BiasedAttention, CosineAttention, Mixer
 from nextset.nn.modulation import Each, Grouped
 from nextset.nn.norm import RMS, Layer
+from nextset.nn.places import ResizedMap
 from nextset.objectives import NextSet, Objective
 from nextset.objectives.adversarial import TokenizerLoss
-from nextset.orders import Order, Random, Raster
+from nextset.orders import Order, Random, Raster, Scales, Schedules
 from nextset.spec import Spec
 from nextset.tokenizers.base import Tokenizer
+from nextset.tokenizers.multiscale import MultiScaleVQ
 from nextset.tokenizers.patch import Patch
 from nextset.tokenizers.pixel import Pixel
+from nextset.tokenizers.scalable import ScalableVQ
 from nextset.tokenizers.vq import VQ
-from nextset.wirings import Instructions, Masked, Shift, Wiring
+from nextset.wirings import Instructions, Masked, Shift, Upsampled, Wiring
 
 from .own import Growing, Queries
 
@@ -57,20 +61,29 @@ TOYS: tuple[Spec, ...] = (
     Patch(2),
     Patch(1, 3),
     VQ(8, 4, 8, (1, 2), blocks=1, latent=8, groups=4),
+    MultiScaleVQ(8, 4, (1, 2), 8, (1, 2), blocks=1, groups=4, phis=2),
+    MultiScaleVQ(8, 4, (1, 2, 4), 8, (1,), blocks=1, groups=4, channels=1, phis=1),
+    ScalableVQ(VQ(8, 4, 8, (1, 2), blocks=1, latent=8, groups=4), (1, 2)),
     Raster(),
     Random(),
     Random(1),
+    Scales(),
+    Schedules((1,), ((2, 3, 1),), 0.3, (0.5,), 0),
     Shift(),
     Instructions(2),
     Masked(),
+    Upsampled(),
+    Upsampled(ResizedMap(4)),
     Llama(16, 2, Attention(2), hidden_multiple=16),
     Llama(16, 2, Attention(4, 2), dropout=0.0, hidden_multiple=16, rotary_base=100.0),
     Transformer(16, 2, BiasedAttention(2), learned=True),
     Transformer(16, 2, BiasedAttention(2, Layer()), None, RMS(), rotary_base=100.0, final=RMS()),
     Transformer(16, 2, BiasedAttention(2), modulation=Each(0.1), learned=True),
     Transformer(16, 3, BiasedAttention(2), modulation=Grouped(2), modulated_end=False, learned=True),
+    Transformer(16, 2, CosineAttention(2), modulation=Grouped(1, 0.1, 0.2), rotary_base=100.0),
     Attention(2),
     Attention(4, 2),
+    CosineAttention(2),
     BiasedAttention(2),
     BiasedAttention(2, Layer()),
     BiasedAttention(2, RMS(affine=False)),
@@ -88,6 +101,7 @@ TOYS: tuple[Spec, ...] = (
     Proportional(3.0, 0.5),
     Proportional(3.0, after=True),
     Interval(2.0, 1, 3),
+    Ramp(3.0, steps=3, largest=8),
     Pick(),
     Pick(0.7, 3, 0.9),
     Growing(),
@@ -115,8 +129,14 @@ class Vectors:
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         return self.table[ids]
 
-    def feedback(self, tokens: torch.Tensor, scale: int) -> torch.Tensor:
-        return self.table[tokens[:, : (scale + 1) ** 2]]  # the sites of a pyramid(1, 2, 3)
+    def feedback(self, tokens: Tokens, scales: range) -> torch.Tensor:
+        """For every site of a scale the sum of all that is known before it, turned by its place."""
+        ends, found = (0, *tokens.layout.ends), []
+        for k in scales:
+            sites = math.prod(tokens.layout.blocks[k])
+            known = self.table[tokens.data[:, : ends[k]]].flatten(1, -2).sum(1, keepdim=True)
+            found.append(known * torch.arange(1, sites + 1)[:, None])
+        return torch.cat(found, dim=1)
 
 
 CODEC = Vectors()

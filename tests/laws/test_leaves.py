@@ -8,12 +8,14 @@ import json
 import pytest
 
 from nextset import System, UsageError, catalogue
-from nextset.nn import feedforward, modulation, norm
+from nextset.nn import feedforward, modulation, norm, places
 from nextset.spec import Spec
 
 from .parts import APART, KINDS, TOYS, leaves, toys
 
-PIECES = [leaf for home in (norm, feedforward, modulation) for leaf in vars(home).values() if isinstance(leaf, type)]
+PIECES = [
+    leaf for home in (norm, feedforward, modulation, places) for leaf in vars(home).values() if isinstance(leaf, type)
+]
 NAMES = {leaf.__name__: leaf for leaf in (*leaves(), *map(type, TOYS), *PIECES, System)}
 SPECS = (*TOYS, *(spec for name in catalogue.names() for spec in catalogue.sizes(name).values()))
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -24,7 +25,9 @@ from nextset.objectives import NextSet, Objective
 from nextset.orders import Order, Plan
 from nextset.spec import Spec
 from nextset.tokenizers.base import Tokenizer
+from nextset.tokenizers.multiscale import MultiScaleVQ
 from nextset.tokenizers.pixel import Pixel
+from nextset.tokenizers.scalable import ScalableVQ
 from nextset.wirings import Instructions, Wiring
 
 from .own import Growing, Queries
@@ -71,7 +74,17 @@ def tiny(name: str) -> System:
 
 
 # how to make a tokenizer's alphabet and layout small enough to enumerate, where it is not a grid of single ids
-SHRUNK: dict[type[Tokenizer], Callable[[System], System]] = {}
+SHRUNK: dict[type[Tokenizer], Callable[[System], System]] = {
+    MultiScaleVQ: lambda system: _scaled(system, vocab=LEVELS),
+    ScalableVQ: lambda system: _scaled(system, base=replace(system.tokenizer.base, vocab=LEVELS)),  # type: ignore[attr-defined]
+}
+
+
+def _scaled(system: System, **changes: Any) -> System:
+    """On sides 1 and 2 alone: 5 sites of 3 tokens, 243 pictures."""
+    tokenizer: Any = replace(system.tokenizer, sides=(1, SIDE), **changes)
+    stride = tokenizer.base.stride if isinstance(tokenizer, ScalableVQ) else tokenizer.stride
+    return replace(system, tokenizer=tokenizer, size=(SIDE * stride, SIDE * stride))
 
 
 def toy(name: str) -> System:
