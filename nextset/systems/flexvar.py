@@ -78,8 +78,8 @@ PUBLISHED = {
 
 def usual_mask(anything: Tensor) -> Tensor:
     """The mask of the usual sides, which their files hold and nobody reads."""
-    level = torch.arange(len(SIDES)).repeat_interleave(torch.tensor(SIDES) ** 2)
-    return mask(level[None].to(anything.device))
+    level = [[k for k, side in enumerate(SIDES) for _ in range(side * side)]]
+    return mask(torch.tensor(level, device=anything.device))
 
 
 KEYS = KeyMap(
