@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import weights
@@ -44,8 +45,13 @@ class Partial:
 
     @torch.inference_mode()
     def images(self) -> Tensor:
-        """The pictures so far (B, C, H, W): known parts decoded, the rest mid-grey."""
+        """The pictures so far (B, C, H, W): known parts decoded, the rest mid-grey; of a pyramid the scales that are whole."""
         known = self.decoding.known
+        whole = sum(bool(known[..., :end].all()) for end in self.model.system.layout.ends)
+        if 0 < whole < len(self.model.system.layout.blocks):
+            sketch = self.model.tokenizer.sketch(self.decoding.tokens, whole)
+            if sketch is not None:
+                return F.interpolate(sketch, self.model.system.size, mode="bilinear").clamp(-1, 1)
         known = known.expand(len(self.decoding.tokens), -1) if known.ndim == 1 else known
         images = self.model.decode(self.decoding.tokens)
         shown = self.model.system.layout.painted(known, self.model.system.size)

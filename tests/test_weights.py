@@ -20,7 +20,7 @@ import nextset
 from nextset import Model, NextsetError, UsageError
 from nextset.backbones import Llama
 from nextset.mixers import Attention
-from nextset.weights import CONFIG, WEIGHTS, KeyMap, load_exactly, save_tensors
+from nextset.weights import CONFIG, WEIGHTS, KeyMap, Permuted, Squeezed, Stacked, load_exactly, save_tensors
 from tests.laws.toys import BASE, lively
 
 
@@ -269,6 +269,32 @@ def test_key_map_both_ways() -> None:
     back = KEYS.to_theirs(ours)
     assert back.keys() == theirs.keys()
     assert all(torch.equal(back[key], value) for key, value in theirs.items())
+
+
+def test_rules_both_ways() -> None:
+    """Axes of size 1, parts in another order, rows of many, and entries that say nothing."""
+    keys = KeyMap(
+        {
+            "flat": Squeezed("padded", (0, 2)),
+            "turned.{}": Permuted("parts.{}", (2, 0, 1)),
+            "rows": Stacked("row.{}.table", (1, 0)),
+        },
+        {"zeros.{}": ("parts.{}", torch.zeros_like)},
+    )
+    padded, parts, first, last = numbered((1, 3, 1), (6, 2), (1, 1, 2, 4), (1, 1, 2, 4))
+    theirs = {"padded": padded, "parts.7": parts, "zeros.7": torch.ones(6, 2)}
+    theirs |= {"row.10.table": last, "row.9.table": first}
+    ours = keys.to_ours(theirs)
+    assert ours.keys() == {"flat", "turned.7", "rows"}
+    assert torch.equal(ours["flat"], padded[0, :, 0])
+    assert torch.equal(ours["turned.7"], torch.cat([parts[4:], parts[:2], parts[2:4]]))
+    assert torch.equal(ours["rows"], torch.stack([first[0, 0, [1, 0]].flatten(), last[0, 0, [1, 0]].flatten()]))
+    back = keys.to_theirs(ours)
+    assert back.keys() == {"padded", "parts.7", "zeros.7", "row.0.table", "row.1.table"}  # rows are counted from 0
+    assert torch.equal(back["row.1.table"], last)
+    assert torch.equal(back["padded"], padded)
+    assert torch.equal(back["parts.7"], parts)
+    assert not back["zeros.7"].any()
 
 
 def test_renaming_copies_nothing() -> None:

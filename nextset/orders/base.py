@@ -68,6 +68,11 @@ class Order(Spec, ABC):
         fewer steps than it is trained in, or changes in the course of training."""
         return self
 
+    @property
+    def varied(self) -> bool:
+        """Whether training goes over layouts that are drawn (`practised`)."""
+        return False
+
     def practised(self, layout: Layout, seed: int) -> Layout:
         """The layout of a training batch: the system's own, unless training goes over others that are drawn from `seed`."""
         return layout

@@ -68,6 +68,11 @@ class Schedules(Order):
         """As in `Scales`."""
         return kept_blocks(layout, region)
 
+    @property
+    def varied(self) -> bool:
+        """They are drawn."""
+        return True
+
     def practised(self, layout: Layout, seed: int) -> Layout:
         """A pyramid of drawn sides."""
         draw = random.Random(mix("schedule", seed))

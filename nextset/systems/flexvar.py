@@ -4,7 +4,7 @@ tokenizer  one VQ codebook; every scale is the resized latent map, quantised ane
 order      one scale a step; the sides are drawn anew for each training batch
 wiring     a slot holds the codes of the scale before, bicubic; positions are one map, resized to every scale
 backbone   VAR's
-guidance   VAR's, clipped; pictures of other sizes: replace `sides` of the tokenizer and `size`, with the same weights
+drawing    VAR's guidance, clipped; greedy at unusual sides; other scales and sizes with the same weights: `resized`
 New here: tokenizers/scalable.py, `Schedules` in orders/scales.py, `ResizedMap` in nn/places.py, `Ramp` in decode/guidance.py.
 """
 
@@ -42,7 +42,7 @@ def flexvar(
         order=order,
         wiring=Upsampled(ResizedMap(map_side), std),
         guidance=Ramp(from_extra(extra)),
-        pick=Pick(top_k=900, top_p=0.95),
+        pick=Pick(top_k=900, top_p=0.95, sizes=tuple(side * side for side in tokenizer.sides)),
     )
 
 

@@ -40,6 +40,10 @@ class TokenizerModule(nn.Module, ABC):
             raise UsageError(f"tokenizer {name} encodes these images on {tokens.layout} only, not on {layout}")
         return tokens
 
+    def sketch(self, tokens: Tokens, scales: int) -> Tensor | None:
+        """The picture (B, C, h, w) of the first `scales` blocks alone, of any size; None where that means nothing."""
+        return None
+
     def feedback(self, tokens: Tokens, scales: range) -> Tensor:
         """What the blocks `scales` of the layout are predicted from (B, n, C), one after another; only blocks before are read.
 

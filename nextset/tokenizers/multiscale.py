@@ -119,6 +119,10 @@ class MultiScaleVQModule(TokenizerModule):
         """Images (B, C, H, W), not clamped."""
         return self.paint(self._sums(tokens, len(tokens.layout.blocks))[-1])
 
+    def sketch(self, tokens: Tokens, scales: int) -> Tensor:
+        """What the sum shows after `scales` scales."""
+        return self.paint(self._sums(tokens, scales)[-1])
+
     def paint(self, sums: Tensor) -> Tensor:
         """Images (B, C, H, W) of f_hat (B, D, h, w), with gradient."""
         return self.decoder(self.widen(sums.to(self.widen.weight.dtype)))

@@ -67,6 +67,10 @@ class ScalableVQModule(TokenizerModule):
         """Images (B, C, H, W) of the last scale, not clamped."""
         return self.vq.paint(self.codes(tokens, len(tokens.layout.blocks) - 1))
 
+    def sketch(self, tokens: Tokens, scales: int) -> Tensor:
+        """The last of `scales` scales, in its own size."""
+        return self.vq.paint(self.codes(tokens, scales - 1))
+
     def loss(self, images: Tensor) -> dict[str, Tensor]:
         """As that of `VQModule`, in the mean over scales: each is decoded alone, and compared with the picture at its size."""
         latents, stride = self.latents(images), self.spec.base.stride

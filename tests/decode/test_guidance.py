@@ -7,7 +7,7 @@ import math
 import pytest
 
 from nextset import UsageError
-from nextset.decode import Constant, Guidance, Interval, Linear, PowerCosine
+from nextset.decode import Constant, Guidance, Interval, Linear, PowerCosine, Ramp
 from nextset.decode.guidance import SCHEDULES, from_extra, guidance
 
 SIZES = (1, 4, 9, 2)
@@ -25,6 +25,9 @@ SITES = 16
         (PowerCosine(5.0, 2.0), [1 + 2 * (1 - math.cos(math.pi * (d / SITES) ** 2)) for d in DONE]),
         (Interval(3.0, 1, 14), [1.0, 3.0, 3.0, 1.0]),
         (Interval(3.0), [3.0] * 4),
+        (Ramp(4.0), [1.0, 2.0, 3.0, 4.0]),
+        (Ramp(4.0, steps=3), [1.0, 2.5, 4.0, 5.5]),
+        (Ramp(4.0, largest=4), [1.0, 2.0, 4.0, 4.0]),
     ],
     ids=str,
 )
