@@ -53,7 +53,7 @@ def resized(system: System, *sides: int) -> System:
     return replace(system, tokenizer=replace(system.tokenizer, sides=sides), size=(side, side))
 
 
-DIGITS = ScalableVQ(VQ(64, 8, 32, (1,), blocks=1, latent=32, groups=8, channels=1), (1, 2, 4, 6, 8))
+DIGITS = ScalableVQ(VQ(64, 8, 16, (1,), blocks=1, latent=16, groups=8, channels=1), (1, 2, 4, 6, 8))
 SIZES = {
     "d16": flexvar(var(16)),
     "d20": flexvar(var(20)),

@@ -60,7 +60,7 @@ def var(
     )
 
 
-SMALL = MultiScaleVQ(64, 8, (1, 2, 3, 4), 32, (1, 2), blocks=1, groups=8, channels=1)
+SMALL = MultiScaleVQ(64, 8, (1, 2, 3, 4), 16, (1, 2), blocks=1, groups=8, channels=1)
 SIZES = {
     "d16": var(16),
     "d20": var(20),
