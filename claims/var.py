@@ -31,7 +31,7 @@ PLAIN = VQ(
 )  # the nets and codes of var/digits, one map of 4x4
 
 
-def claims(tokenizer: int = 400, steps: int = 200) -> Iterator[Claim]:
+def claims(tokenizer: int = 300, steps: int = 150) -> Iterator[Claim]:
     """Both tokenizers and both generators learn digits by one recipe."""
     scales, raster = nextset.spec("var/digits"), llamagen(4, 4, 96, 8, PLAIN, 10)
     with tempfile.TemporaryDirectory() as folder:
