@@ -34,12 +34,12 @@ SCHEDULES = (
 )  # trained on: at most five, side 1, three between, side 8
 
 
-def claims(tokenizer: int = 150, steps: int = 120) -> Iterator[Claim]:
+def claims(steps: int = 120) -> Iterator[Claim]:
     """A tokenizer of whole scales beside one of residuals; then a generator on drawn schedules."""
     test = next(once(open_dataset("digits", "test"), 360, SIZE, 1))
     with tempfile.TemporaryDirectory() as folder:
         paths = {
-            name: train_tokenizer(nextset.spec(f"{name}/digits").tokenizer, Path(folder) / name, tokenizer)
+            name: train_tokenizer(nextset.spec(f"{name}/digits").tokenizer, Path(folder) / name, steps * 5 // 4)
             for name in ("flexvar", "var")
         }
         whole, residual = (load_tokenizer(path)[1] for path in paths.values())
