@@ -83,7 +83,7 @@ class Vectors:
         """By id."""
         return self.table[ids]
 
-    def feedback(self, tokens: Tensor, scale: int) -> Tensor:
+    def feedback(self, tokens: Tokens, scales: range) -> Tensor:
         """There are no scales."""
         raise NotImplementedError
 

@@ -46,6 +46,11 @@ class Layout(Spec):
             raise UsageError(f"{self} has {len(self.blocks)} blocks, so no single shape")
         return self.blocks[0]
 
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """For every block how many sites it and those before it have."""
+        return tuple(itertools.accumulate(math.prod(block) for block in self.blocks))
+
     def coordinates(self) -> Tensor:
         """Integer coordinates of every site, (N, A) int64."""
         return torch.tensor(_coordinates(self), dtype=torch.int64)
@@ -135,8 +140,8 @@ class Codec(Protocol):
     def embed(self, ids: Tensor) -> Tensor:
         """The code vectors of ids (...), (..., C); of several codes a site each its own."""
 
-    def feedback(self, tokens: Tensor, scale: int) -> Tensor:
-        """What block `scale` of a pyramid is predicted from, (B, n, C) for its n sites: made of the blocks before it."""
+    def feedback(self, tokens: Tokens, scales: range) -> Tensor:
+        """What the blocks `scales` of a pyramid are predicted from, (B, n, C) for their n sites: each made of those before it."""
 
 
 def blank(unit: Unit, layout: Layout, batch: int, device: torch.device) -> Tokens:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import weights
@@ -45,8 +46,13 @@ class Partial:
 
     @torch.inference_mode()
     def images(self) -> Tensor:
-        """The pictures so far (B, C, H, W): known parts decoded, the rest mid-grey."""
+        """The pictures so far (B, C, H, W): known parts decoded, the rest mid-grey; of a pyramid the scales that are whole."""
         known = self.decoding.known
+        whole = sum(bool(known[..., :end].all()) for end in self.model.system.layout.ends)
+        if 0 < whole < len(self.model.system.layout.blocks):
+            sketch = self.model.tokenizer.sketch(self.decoding.tokens, whole)
+            if sketch is not None:
+                return F.interpolate(sketch, self.model.system.size, mode="bilinear").clamp(-1, 1)
         known = known.expand(len(self.decoding.tokens), -1) if known.ndim == 1 else known
         images = self.model.decode(self.decoding.tokens)
         shown = self.model.system.layout.painted(known, self.model.system.size)
@@ -92,8 +98,11 @@ class Model(nn.Module):
 
         `progress` in [0, 1] is how far the training is, for systems whose order or objective changes on the way.
         """
-        tokens = self._tokens(images)
-        return self.network(tokens.data, self._prepared(condition, len(tokens)), seed, progress)
+        if isinstance(images, Tokens):
+            tokens = self._tokens(images)
+        else:
+            tokens = self.tokenizer.encode_on(self._checked(images).to(self.device), self.network.practised(seed))
+        return self.network(tokens.data, self._prepared(condition, len(tokens)), seed, progress, tokens.layout)
 
     @torch.inference_mode()
     def log_prob(self, images: Tensor | Tokens, condition: Any = None, seed: int = 0, first: int = 0) -> Tensor:
@@ -160,7 +169,8 @@ class Model(nn.Module):
         region = self._checked_mask(mask, len(images)).to(self.device)
         prepared = self._prepared(condition, len(images))
         noise = Noise(seed, range(first, first + len(images)), self.device)
-        clamp = Clamp(~self.system.layout.touched(region), self.encode(images.to(self.device)).data)
+        kept = self.system.order.kept(self.system.layout, region)
+        clamp = Clamp(kept, self.encode(images.to(self.device)).data)
         drawn = _last(self._run(prepared, noise, guidance, pick, clamp))
         return torch.where(region[:, None], drawn, images.to(drawn))
 

@@ -84,15 +84,25 @@ class Network(nn.Module):
         # the tables of the whole sequence are made here once, so that parts that cannot follow the order say so now
         self._fitting: set[tuple[int, ...]] = set()
         self._check(system.order.sizes(layout))
+        system.wiring.check(system.order.sizes(layout), layout)
         self.condition = system.condition.build(dim)
         self.wiring = system.wiring.build(dim, unit, layout, tokenizer)
         self.backbone = system.backbone.build(layout)
         self.head = system.head.build(system.backbone.out, unit, tokenizer)
         self.head.tie(self.wiring.table)
 
-    def forward(self, tokens: Tensor, condition: Tensor, seed: int, progress: float = 1.0) -> dict[str, Tensor]:
-        """The objective's figures for tokens (B, N, ...) and prepared conditions; wrappers such as DDP call this."""
-        return self.system.objective.loss(self, Tokens(tokens, self.layout), condition, seed, progress)
+    def forward(
+        self, tokens: Tensor, condition: Tensor, seed: int, progress: float = 1.0, layout: Layout | None = None
+    ) -> dict[str, Tensor]:
+        """The objective's figures for tokens (B, N, ...) and prepared conditions; wrappers such as DDP call this.
+
+        `layout` is that of the tokens, where it is not the system's own (`practised`).
+        """
+        return self.system.objective.loss(self, Tokens(tokens, layout or self.layout), condition, seed, progress)
+
+    def practised(self, seed: int) -> Layout:
+        """The layout of a batch: in training what the order draws from `seed`, else the system's own."""
+        return self.system.order.practised(self.layout, seed) if self.training else self.layout
 
     def script(self, sizes: tuple[int, ...], device: torch.device) -> Script:
         """Tables and masks for these step sizes, made once. Raises UsageError where wiring and backbone cannot follow them."""
@@ -117,9 +127,18 @@ class Network(nn.Module):
         found: Conditioning = self.condition(condition, drop and self.training)
         return found
 
-    def plan(self, seed: int, batch: int, device: torch.device, progress: float = 1.0, first: int = 0) -> Plan:
+    def plan(
+        self,
+        seed: int,
+        batch: int,
+        device: torch.device,
+        progress: float = 1.0,
+        first: int = 0,
+        layout: Layout | None = None,
+    ) -> Plan:
         """The plan of samples first, first + 1, ... whose order is drawn from `seed`, at `progress` of the training."""
-        return self.system.order.trained(progress).plan(self.layout, Noise(seed, range(first, first + batch), device))
+        noise = Noise(seed, range(first, first + batch), device)
+        return self.system.order.trained(progress).plan(layout or self.layout, noise)
 
     # -- hidden vectors of what is predicted
 
@@ -187,7 +206,7 @@ class Network(nn.Module):
         self, tokens: Tokens, condition: Tensor, seed: int, drop: bool = True, progress: float = 1.0
     ) -> Tensor:
         """The head's loss at every site, (B, N); in training mode conditions are dropped at random unless `drop` is off."""
-        plan = self.plan(seed, len(tokens), tokens.data.device, progress)
+        plan = self.plan(seed, len(tokens), tokens.data.device, progress, layout=tokens.layout)
         hidden = self.hidden(tokens.data, self.conditioned(condition, drop), plan)
         return plan.to_sites(self.head.loss(hidden, plan.to_ranks(tokens.data)))
 

@@ -75,7 +75,7 @@ class TransformerModule(BackboneModule):
         else:
             branches = 1 if spec.feedforward is None else 2
             self.modulation = spec.modulation.build(spec.dim, spec.depth, branches)
-            self.norm = ModulatedNorm(final, spec.dim) if spec.modulated_end else final
+            self.norm = ModulatedNorm(final, spec.dim, spec.modulation.std) if spec.modulated_end else final
 
     def forward(self, slots: Slots, cache: Cache | None = None) -> Tensor:
         """Hidden vectors (B, L, D), normalised."""

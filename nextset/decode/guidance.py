@@ -64,6 +64,24 @@ class Ramp(Guidance):
 
 
 @dataclass(frozen=True)
+class Clipped(Guidance):
+    """As `Linear`, but over `steps` steps at most, and `scale` in steps of more than `largest` sites (FlexVAR, arXiv 2502.20313).
+
+    A longer plan goes on rising above `scale` while its steps are small enough.
+    """
+
+    scale: float
+    start: float = 1.0
+    steps: int = 10
+    largest: int = 256
+
+    def at(self, step: int, steps: int, done: int, sites: int, size: int) -> float:
+        """Linear in the step, or `scale`."""
+        share = step / max(min(steps, self.steps) - 1, 1)
+        return self.start + (self.scale - self.start) * share if size <= self.largest else self.scale
+
+
+@dataclass(frozen=True)
 class Proportional(Guidance):
     """From `start`, growing to `scale` with the share of known sites (RandAR, arXiv 2412.01827).
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -108,7 +108,7 @@ class _Run:
     ) -> None:
         conditional, null = conditions
         self.network, self.plan, self.tokens, self.scales, self.given = network, plan, tokens, scales, given
-        self.doubled = plan if plan.perm.ndim == 1 else Plan(torch.cat([plan.perm, plan.perm]), plan.sizes)
+        self.doubled = plan if plan.perm.ndim == 1 else replace(plan, perm=torch.cat([plan.perm, plan.perm]))
         self.batch = len(conditional.prefix)
         self.last = max((k + 1 for k, scale in enumerate(scales) if scale != 1.0), default=0)  # guided steps end here
         self.condition = conditional.join(null) if null is not None and self.last else conditional

@@ -17,11 +17,16 @@ from ..spec import Spec
 
 @dataclass(frozen=True)
 class Pick(Spec):
-    """Temperature >= 0 (0: the most likely id), `top_k` >= 0 (0: all), `top_p` in (0, 1] (1: all)."""
+    """Temperature >= 0 (0: the most likely id), `top_k` >= 0 (0: all), `top_p` in (0, 1] (1: all).
+
+    `sizes`, where there are some, are those of the steps (in sites) that draw; steps of other sizes take the most likely ids
+    (FlexVAR, arXiv 2502.20313, at sides that it was seldom trained on).
+    """
 
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
+    sizes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.temperature >= 0:
@@ -33,7 +38,8 @@ class Pick(Spec):
 
     def __call__(self, logits: Tensor, uniform: Tensor) -> Tensor:
         """Ids (...) from logits (..., V) and uniform numbers (...)."""
-        if self.temperature == 0 or self.top_k == 1:
+        unseen = bool(self.sizes) and logits.shape[-2] not in self.sizes
+        if self.temperature == 0 or self.top_k == 1 or unseen:
             return logits.argmax(-1)
         return invert(self.probabilities(logits), uniform)
 

@@ -3,6 +3,7 @@
 from .attention import Attention
 from .base import Cache, Context, Mixer, MixerModule, State
 from .biased import BiasedAttention
+from .cosine import CosineAttention
 from .mamba2 import Mamba2
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "BiasedAttention",
     "Cache",
     "Context",
+    "CosineAttention",
     "Mamba2",
     "Mixer",
     "MixerModule",

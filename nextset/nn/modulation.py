@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -42,8 +43,7 @@ class EachModule(ModulationModule):
         self.maps = nn.ModuleList(nn.Linear(dim, 3 * branches * dim) for _ in range(depth))
         for layer in self.maps:
             assert isinstance(layer, nn.Linear)
-            nn.init.normal_(layer.weight, std=spec.std)
-            nn.init.zeros_(layer.bias)
+            _initialise(layer, spec.std, spec.gate, dim)
 
     def forward(self, vector: Tensor) -> list[tuple[Triple, ...]]:
         """A product a block."""
@@ -59,13 +59,20 @@ class GroupedModule(ModulationModule):
         self.branches, self.groups, self.depth = branches, spec.groups, depth
         self.map = nn.Linear(dim, spec.groups * 3 * branches * dim)
         self.tables = nn.Parameter(torch.randn(depth, 3 * branches * dim) / dim**0.5)
-        nn.init.normal_(self.map.weight, std=spec.std)
-        nn.init.zeros_(self.map.bias)
+        _initialise(self.map, spec.std, spec.gate, dim)
 
     def forward(self, vector: Tensor) -> list[tuple[Triple, ...]]:
         """One product for all blocks."""
         chunks = self.map(F.silu(vector)).chunk(self.groups, dim=-1)
         return [_triples(chunks[i % self.groups] + self.tables[i], self.branches) for i in range(self.depth)]
+
+
+def _initialise(layer: nn.Linear, std: float, gate: float | None, dim: int) -> None:
+    """Normal rows of `std`, those of gates (each third part of width `dim`) of `gate` where that differs; no biases."""
+    nn.init.normal_(layer.weight, std=std)
+    nn.init.zeros_(layer.bias)
+    if gate is not None:
+        nn.init.normal_(layer.weight.view(-1, 3, dim, dim)[:, 2], std=gate)
 
 
 def _triples(flat: Tensor, branches: int) -> tuple[Triple, ...]:
@@ -77,7 +84,12 @@ def _triples(flat: Tensor, branches: int) -> tuple[Triple, ...]:
 
 @dataclass(frozen=True)
 class Modulation(Spec, ABC):
-    """Describes how a vector modulates blocks."""
+    """Describes how a vector modulates blocks. `std` of the initial matrices is a field of its leaves."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def std(self) -> float: ...
 
     @abstractmethod
     def build(self, dim: int, depth: int, branches: int) -> ModulationModule:
@@ -86,9 +98,13 @@ class Modulation(Spec, ABC):
 
 @dataclass(frozen=True)
 class Each(Modulation):
-    """A map of its own for every block. `std` of its initial matrix; 0: every gate starts closed (AdaLN-zero)."""
+    """A map of its own for every block. `std` of its initial matrix; 0: every gate starts closed (AdaLN-zero).
+
+    `gate` is that of the rows that give gates, where it differs.
+    """
 
     std: float = 0.0
+    gate: float | None = None
 
     def build(self, dim: int, depth: int, branches: int) -> EachModule:
         """The maps."""
@@ -101,6 +117,7 @@ class Grouped(Modulation):
 
     groups: int = 1
     std: float = 0.0
+    gate: float | None = None
 
     def __post_init__(self) -> None:
         if self.groups < 1:

@@ -7,6 +7,7 @@ from .confidence import Confidence
 from .diagonal import Diagonal
 from .random import Random
 from .raster import Raster
+from .scales import Scales, Schedules
 from .schedules import Falling, Rising, Schedule
 from .unmasking import Unmasking
 
@@ -24,6 +25,8 @@ __all__ = [
     "Random",
     "Raster",
     "Rising",
+    "Scales",
     "Schedule",
+    "Schedules",
     "Unmasking",
 ]

@@ -19,11 +19,13 @@ from ..spec import Spec
 class Plan:
     """Which sites come when: `perm` (N,) or (B, N) int64 lists the sites in order, `sizes` says how many each step takes.
 
-    Rank r is place r of that order; step k holds the ranks [starts[k], starts[k + 1]).
+    Rank r is place r of that order; step k holds the ranks [starts[k], starts[k + 1]). `layout`, where it is said, is that of the
+    sites (None: the system's own).
     """
 
     perm: Tensor
     sizes: tuple[int, ...]
+    layout: Layout | None = None
 
     def __post_init__(self) -> None:
         if sum(self.sizes) != self.perm.shape[-1] or min(self.sizes) < 1:
@@ -72,6 +74,19 @@ class Order(Spec, ABC):
         """The order of training at `progress` in [0, 1] of the run, and at 1 of likelihoods: this one, unless it is drawn in
         fewer steps than it is trained in, or changes in the course of training."""
         return self
+
+    @property
+    def varied(self) -> bool:
+        """Whether training goes over layouts that are drawn (`practised`)."""
+        return False
+
+    def practised(self, layout: Layout, seed: int) -> Layout:
+        """The layout of a training batch: the system's own, unless training goes over others that are drawn from `seed`."""
+        return layout
+
+    def kept(self, layout: Layout, region: Tensor) -> Tensor:
+        """The sites (B, N) bool whose tokens are given when the `region` (B, H, W) bool of pictures is redrawn: the untouched."""
+        return ~layout.touched(region)
 
     def given_first(self, plan: Plan, given: Tensor) -> Plan:
         """The plan of an edit whose sites `given` (B, N) bool are known: the same, unless the order is free to start with them."""

@@ -20,9 +20,9 @@ class TokenizerModule(nn.Module, ABC):
     def encode(self, images: Tensor) -> Tokens:
         """Tokens of a batch of images, on the layout that the spec gives for their size. Deterministic, without gradient."""
 
-    def drawn(self, images: Tensor, seed: int) -> Tokens:
-        """Tokens that a generator is trained on: those of `encode`, or a draw of `seed` where a picture has a distribution of them."""
-        return self.encode(images)
+    def drawn(self, images: Tensor, layout: Layout, seed: int) -> Tokens:
+        """Tokens that a generator is trained on: `encode_on`, or a draw of `seed` where a picture has a distribution of them."""
+        return self.encode_on(images, layout)
 
     @abstractmethod
     def decode(self, tokens: Tokens) -> Tensor:
@@ -36,8 +36,20 @@ class TokenizerModule(nn.Module, ABC):
         """The code vectors of ids (...), (..., C). Raises UsageError where there are none."""
         raise UsageError(f"tokenizer {type(self).__name__.removesuffix('Module')} has no code vectors")
 
-    def feedback(self, tokens: Tensor, scale: int) -> Tensor:
-        """What block `scale` of the layout is predicted from (B, n, C), of tokens (B, N, ...) whose earlier blocks are known.
+    def encode_on(self, images: Tensor, layout: Layout) -> Tokens:
+        """Tokens on a layout of the caller's choice. Raises UsageError where the tokenizer has only one for these images."""
+        tokens = self.encode(images)
+        if tokens.layout != layout:
+            name = type(self).__name__.removesuffix("Module")
+            raise UsageError(f"tokenizer {name} encodes these images on {tokens.layout} only, not on {layout}")
+        return tokens
+
+    def sketch(self, tokens: Tokens, scales: int) -> Tensor | None:
+        """The picture (B, C, h, w) of the first `scales` blocks alone, of any size; None where that means nothing."""
+        return None
+
+    def feedback(self, tokens: Tokens, scales: range) -> Tensor:
+        """What the blocks `scales` of the layout are predicted from (B, n, C), one after another; only blocks before are read.
 
         Raises UsageError where the layout has no scales.
         """

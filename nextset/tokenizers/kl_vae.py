@@ -69,7 +69,7 @@ class KLVAEModule(TokenizerModule):
         return self._tokens(self.posterior(images).mean)
 
     @torch.no_grad()
-    def drawn(self, images: Tensor, seed: int) -> Tokens:
+    def drawn(self, images: Tensor, layout: Layout, seed: int) -> Tokens:
         """Scaled latents (B, N, Z), one sample of the posterior a picture."""
         posterior = self.posterior(images)
         generator = torch.Generator().manual_seed(mix(seed, "posterior"))

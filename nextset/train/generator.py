@@ -41,11 +41,12 @@ class NetworkPhase(Phase):
         self.model, self.module, self.steps = model, model.network, steps
 
     def inputs(self, batch: Batch, step: int, seed: int) -> tuple[Any, ...]:
-        """(tokens, prepared conditions, seed, progress of the training in [0, 1])."""
-        tokens = batch.tokens
+        """(tokens, prepared conditions, seed, progress of the training in [0, 1], layout of the tokens)."""
+        tokens, layout = batch.tokens, self.model.network.layout
         self.model.tokenizer.to(batch.images.device)  # parts of the network may read its code vectors
         if tokens is None:
-            tokens = self.model.tokenizer.drawn(batch.images, seed).data  # outside autocast: in full precision
+            layout = self.model.network.practised(seed)
+            tokens = self.model.tokenizer.drawn(batch.images, layout, seed).data  # outside autocast: in full precision
         condition = self.model.system.condition.of(batch.labels, batch.captions)
         prepared = self.model.network.condition.prepare(condition, len(tokens), tokens.device)
-        return tokens, prepared, seed, step / self.steps
+        return tokens, prepared, seed, step / self.steps, layout

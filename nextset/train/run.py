@@ -62,6 +62,11 @@ def set_up_generator(
     """
     model = _model(system, tokenizer, recipe.seed)
     if _is_cache(data):
+        if model.system.order.varied:
+            raise UsageError(
+                f"data {data!r} holds tokens of one layout, but order {type(model.system.order).__name__} trains on another one "
+                "each step: give images, or a system with order Scales"
+            )
         made_by = load_tokenizer(tokenizer) if tokenizer else (model.system.tokenizer, model.tokenizer)
         needs = model.system.layout, fingerprint(made_by[1], made_by[0])
         train: Batches = _cached(data, *needs, recipe, workers, shuffle=True)

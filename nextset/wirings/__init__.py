@@ -10,6 +10,7 @@ from .queries import Causal, Memory, Mutual, Queries
 from .shift import Shift
 from .stepped import Stepped
 from .targeted import Targeted
+from .upsampled import Upsampled
 
 __all__ = [
     "Call",
@@ -26,6 +27,7 @@ __all__ = [
     "Shift",
     "Stepped",
     "Targeted",
+    "Upsampled",
     "Wiring",
     "WiringModule",
 ]

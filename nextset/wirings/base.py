@@ -76,6 +76,9 @@ class Wiring(Spec, ABC):
     def step(self, index: int, sizes: tuple[int, ...], prefix: int) -> SlotTable:
         """The slots that become computable at step `index`; those that later steps may see come first."""
 
+    def check(self, sizes: tuple[int, ...], layout: Layout) -> None:
+        """Raises UsageError where it cannot follow an order that takes these steps on `layout`."""
+
     @abstractmethod
     def build(self, dim: int, unit: Unit, layout: Layout, codec: Codec) -> WiringModule:
         """The module that fills the slots with vectors of width `dim`; `codec` are the methods of the tokenizer that it may call."""

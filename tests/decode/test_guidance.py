@@ -7,7 +7,7 @@ import math
 import pytest
 
 from nextset import UsageError
-from nextset.decode import Constant, CosineRamp, Guidance, Interval, Linear, PowerCosine, Ramp
+from nextset.decode import Clipped, Constant, CosineRamp, Guidance, Interval, Linear, PowerCosine, Ramp
 from nextset.decode.guidance import SCHEDULES, from_extra, guidance
 
 SIZES = (1, 4, 9, 2)
@@ -27,6 +27,9 @@ SITES = 16
         (CosineRamp(5.0, 2.0), [1 + 2 * (1 - math.cos(math.pi * (k / 4) ** 2)) for k in range(4)]),
         (Interval(3.0, 1, 14), [1.0, 3.0, 3.0, 1.0]),
         (Interval(3.0), [3.0] * 4),
+        (Clipped(4.0), [1.0, 2.0, 3.0, 4.0]),
+        (Clipped(4.0, steps=3), [1.0, 2.5, 4.0, 5.5]),
+        (Clipped(4.0, largest=4), [1.0, 2.0, 4.0, 4.0]),
     ],
     ids=str,
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 import pkgutil
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -15,17 +16,29 @@ import torch
 
 from nextset.backbones import Backbone, Bert, Llama, MaskedAutoencoder, Readouts, Transformer, TwoPass, UViT
 from nextset.conditions import Condition, Label, Text, Unconditional, Words
-from nextset.decode import Constant, CosineRamp, Guidance, Interval, Linear, Pick, PowerCosine, Proportional, Ramp
+from nextset.decode import (
+    Clipped,
+    Constant,
+    CosineRamp,
+    Guidance,
+    Interval,
+    Linear,
+    Pick,
+    PowerCosine,
+    Proportional,
+    Ramp,
+)
 from nextset.errors import UsageError
 from nextset.heads import Categorical, DepthTransformer, Diffusion, Head, Staged, Tied
-from nextset.layout import Continuous, Discrete, Layout, grid, line, pyramid, video
-from nextset.mixers import Attention, BiasedAttention, Mamba2, Mixer
+from nextset.layout import Continuous, Discrete, Layout, Tokens, grid, line, pyramid, video
+from nextset.mixers import Attention, BiasedAttention, CosineAttention, Mamba2, Mixer
 from nextset.nn.diffusion import Even, Strided
 from nextset.nn.embedding import CodeVectors, Table
 from nextset.nn.feedforward import MLP
 from nextset.nn.masking import Arccos, Cosine, Power
 from nextset.nn.modulation import Each, Grouped
 from nextset.nn.norm import RMS, Chain, Layer
+from nextset.nn.places import ResizedMap
 from nextset.nn.rotary import ByOwnAndNext
 from nextset.objectives import AnyOrder, Captioned, MaskedDiffusion, MaskedShare, MaskedTokens, NextSet, Objective
 from nextset.objectives.adversarial import TokenizerLoss
@@ -40,16 +53,20 @@ from nextset.orders import (
     Random,
     Raster,
     Rising,
+    Scales,
     Schedule,
+    Schedules,
     Unmasking,
 )
 from nextset.spec import Spec
 from nextset.tokenizers.base import Tokenizer
 from nextset.tokenizers.kl_vae import KLVAE
 from nextset.tokenizers.maskgit_vq import MaskGITVQ
+from nextset.tokenizers.multiscale import MultiScaleVQ
 from nextset.tokenizers.patch import Patch
 from nextset.tokenizers.pixel import Pixel
 from nextset.tokenizers.rq import RQ
+from nextset.tokenizers.scalable import ScalableVQ
 from nextset.tokenizers.vq import VQ
 from nextset.wirings import (
     Causal,
@@ -64,6 +81,7 @@ from nextset.wirings import (
     Shift,
     Stepped,
     Targeted,
+    Upsampled,
     Wiring,
 )
 
@@ -114,6 +132,11 @@ TOYS: tuple[Spec, ...] = (
     Rising(),
     Falling(Cosine()),
     Falling(Arccos()),
+    MultiScaleVQ(8, 4, (1, 2), 8, (1, 2), blocks=1, groups=4, phis=2),
+    MultiScaleVQ(8, 4, (1, 2, 4), 8, (1,), blocks=1, groups=4, channels=1, phis=1),
+    ScalableVQ(VQ(8, 4, 8, (1, 2), blocks=1, latent=8, groups=4), (1, 2)),
+    Scales(),
+    Schedules((1,), ((2, 3, 1),), 0.3, (0.5,), 0),
     Shift(),
     Coded(),
     Injected(),
@@ -124,6 +147,8 @@ TOYS: tuple[Spec, ...] = (
     Stepped(Shift()),
     Directed(Table()),
     Directed(CodeVectors()),
+    Upsampled(),
+    Upsampled(ResizedMap(4)),
     Llama(16, 2, Attention(2), hidden_multiple=16),
     Llama(16, 2, Attention(4, 2), dropout=0.0, hidden_multiple=16, rotary_base=100.0),
     Llama(16, 2, Attention(2), hidden_multiple=16, turning=ByOwnAndNext()),
@@ -142,6 +167,8 @@ TOYS: tuple[Spec, ...] = (
     Attention(4, 2),
     Mamba2(4, 8, chunk=3),
     Mamba2(3, 4, 1, conv=2, chunk=1),
+    Transformer(16, 2, CosineAttention(2), modulation=Grouped(1, 0.1, 0.2), rotary_base=100.0),
+    CosineAttention(2),
     BiasedAttention(2),
     BiasedAttention(2, Layer()),
     BiasedAttention(2, RMS(affine=False)),
@@ -180,6 +207,7 @@ TOYS: tuple[Spec, ...] = (
     Ramp(3.0, 0.5),
     CosineRamp(3.0, 2.0),
     Interval(2.0, 1, 3),
+    Clipped(3.0, steps=3, largest=8),
     Pick(),
     Pick(0.7, 3, 0.9),
     Growing(),
@@ -210,8 +238,14 @@ class Vectors:
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         return self.table[ids]
 
-    def feedback(self, tokens: torch.Tensor, scale: int) -> torch.Tensor:
-        return self.table[tokens[:, : (scale + 1) ** 2]]  # the sites of a pyramid(1, 2, 3)
+    def feedback(self, tokens: Tokens, scales: range) -> torch.Tensor:
+        """For every site of a scale the sum of all that is known before it, turned by its place."""
+        ends, found = (0, *tokens.layout.ends), []
+        for k in scales:
+            sites = math.prod(tokens.layout.blocks[k])
+            known = self.table[tokens.data[:, : ends[k]]].flatten(1, -2).sum(1, keepdim=True)
+            found.append(known * torch.arange(1, sites + 1)[:, None])
+        return torch.cat(found, dim=1)
 
 
 CODEC = Vectors()

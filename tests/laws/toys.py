@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -25,8 +26,10 @@ from nextset.objectives import Captioned, NextSet, Objective
 from nextset.orders import Order, Plan, Random
 from nextset.spec import Spec
 from nextset.tokenizers.base import Tokenizer
+from nextset.tokenizers.multiscale import MultiScaleVQ
 from nextset.tokenizers.pixel import Pixel
 from nextset.tokenizers.rq import RQ
+from nextset.tokenizers.scalable import ScalableVQ
 from nextset.tokenizers.vq import VQ
 from nextset.wirings import Directed, Instructions, Mutual, Queries, Shift, Targeted, Wiring
 
@@ -103,7 +106,16 @@ SHRUNK: dict[type[Tokenizer], Callable[[System], System]] = {
         size=(SIDE * system.tokenizer.stride, SIDE * system.tokenizer.stride),  # type: ignore[attr-defined]
     ),
     RQ: _few_codes,
+    MultiScaleVQ: lambda system: _scaled(system, vocab=LEVELS),
+    ScalableVQ: lambda system: _scaled(system, base=replace(system.tokenizer.base, vocab=LEVELS)),  # type: ignore[attr-defined]
 }
+
+
+def _scaled(system: System, **changes: Any) -> System:
+    """On sides 1 and 2 alone: 5 sites of 3 tokens, 243 pictures."""
+    tokenizer: Any = replace(system.tokenizer, sides=(1, SIDE), **changes)
+    stride = tokenizer.base.stride if isinstance(tokenizer, ScalableVQ) else tokenizer.stride
+    return replace(system, tokenizer=tokenizer, size=(SIDE * stride, SIDE * stride))
 
 
 def toy(name: str) -> System:

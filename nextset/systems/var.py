@@ -1,0 +1,119 @@
+"""VAR (Tian et al. 2024, arXiv 2404.02905): next-scale prediction, whole token maps from 1x1 to the full size.
+
+tokenizer  residual VQ over scales, one codebook; every scale adds to a running reconstruction
+order      one scale a step, all its sites at once
+wiring     a slot holds the running reconstruction at its own scale, and sees its scale and coarser ones
+backbone   transformer under AdaLN by the class (one map a block, or one for all), cosine attention
+guidance   rises over the scales from none
+New here: tokenizers/multiscale.py, orders/scales.py, wirings/upsampled.py with nn/places.py, mixers/cosine.py.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..backbones import Transformer
+from ..conditions import Label
+from ..decode import Linear, Pick
+from ..decode.guidance import from_extra
+from ..heads import Categorical
+from ..keymap import KeyMap, Made, Permuted, Rule, Squeezed, Stacked
+from ..mixers import CosineAttention
+from ..nn.feedforward import MLP
+from ..nn.modulation import Each, Grouped
+from ..nn.norm import Layer
+from ..nn.places import SiteTable
+from ..orders import Scales
+from ..system import System
+from ..tokenizers.multiscale import MultiScaleVQ
+from ..wirings import Upsampled
+
+SIDES = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16)
+VAE = MultiScaleVQ(4096, 32, SIDES)
+
+
+def var(
+    depth: int,
+    tokenizer: MultiScaleVQ = VAE,
+    classes: int = 1000,
+    head: int = 64,
+    heads: int = 0,
+    shared: bool = False,
+    gate: float = 1e-3,
+) -> System:
+    """A size by its depth and its `heads` (0: as many) of width `head`; `shared`: one AdaLN map; `gate` scales its gates at first."""
+    heads = heads or depth
+    std, side, plain = (3 * head * heads) ** -0.5, tokenizer.sides[-1] * tokenizer.stride, Layer(affine=False)
+    adaln = Grouped(1, std / 2, std * gate) if shared else Each(std / 2, std * gate)
+    attention, mlp = CosineAttention(heads), MLP(tanh=True)
+    return System(
+        tokenizer=tokenizer,
+        size=(side, side),
+        order=Scales(),
+        wiring=Upsampled(SiteTable(std), std),
+        backbone=Transformer(head * heads, depth, attention, mlp, plain, plain, adaln, dropout=0.0, std=std),
+        head=Categorical(bias=True, std=0.02 * std),
+        condition=Label(classes, std=std, vector=True),
+        guidance=Linear(from_extra(1.5)),
+        pick=Pick(top_k=900, top_p=0.96),
+    )
+
+
+SMALL = MultiScaleVQ(64, 8, (1, 2, 3, 4), 16, (1, 2), blocks=1, groups=8, channels=1)
+SIZES = {
+    "d16": var(16),
+    "d20": var(20),
+    "d24": var(24, gate=1e-4),
+    "d30": var(30, gate=1e-5),
+    "d36": var(36, MultiScaleVQ(4096, 32, (1, 2, 3, 4, 6, 9, 13, 18, 24, 32)), shared=True, gate=5e-6),
+    "digits": var(4, SMALL, 10, 24),
+}
+TINY = var(2, MultiScaleVQ(8, 4, (1, 2, 4), 4, (1,), blocks=1, groups=2, channels=1, phis=2), 3, 8)
+
+VAE_FILE = "vae_ch160v4096z32.pth"  # huggingface.co/FoundationVision/var
+PUBLISHED = {size: (f"var_{size}.pth", VAE_FILE) for size in ("d16", "d20", "d24", "d30", "d36")}
+
+CHUNKS = (4, 2, 0, 5, 3, 1)  # theirs: gates, scales, shifts of both branches; ours: shift, scale, gate of each
+
+
+def affine(ours: str, theirs: str, order: tuple[int, ...] = ()) -> dict[str, str | tuple[str, ...] | Rule]:
+    """The rules of a matrix and its bias, whose parts come in `order`."""
+    names = {f"{ours}.{kind}": f"{theirs}.{kind}" for kind in ("weight", "bias")}
+    return {mine: Permuted(name, order) if order else name for mine, name in names.items()}
+
+
+SHARED = {  # what FlexVAR's files have, too
+    "condition.embed.weight": "class_emb.weight",
+    "wiring.start": Squeezed("pos_start", (0,)),
+    **affine("wiring.embed", "word_embed"),
+    "backbone.blocks.{}.mixer.scale": Squeezed("blocks.{}.attn.scale_mul_1H11", (0, 2, 3)),
+    **{f"backbone.blocks.{{}}.mixer.{part}_bias": f"blocks.{{}}.attn.{part}_bias" for part in "qv"},
+    "backbone.blocks.{}.mixer.qkv.weight": "blocks.{}.attn.mat_qkv.weight",
+    **affine("backbone.blocks.{}.mixer.out", "blocks.{}.attn.proj"),
+    **affine("backbone.blocks.{}.feedforward.rise", "blocks.{}.ffn.fc1"),
+    **affine("backbone.blocks.{}.feedforward.fall", "blocks.{}.ffn.fc2"),
+    **affine("backbone.modulation.maps.{}", "blocks.{}.ada_lin.1", CHUNKS),
+    **affine("backbone.norm.map", "head_nm.ada_lin.1", (1, 0)),
+    **affine("head.project", "head"),
+}
+NO_KEY_BIAS = Made("blocks.{}.attn.zero_k_bias", "blocks.{}.attn.q_bias")
+
+
+def mask(level: Tensor) -> Tensor:
+    """Their additive mask (1, 1, L, L) of the scale of every site (1, L)."""
+    seen = level[:, None, :, None] >= level[:, None, None, :]
+    return torch.zeros_like(seen, dtype=torch.float32).masked_fill(~seen, -torch.inf)
+
+
+KEYS = KeyMap(
+    {
+        **SHARED,
+        "wiring.places.sites": Squeezed("pos_1LC", (0,)),
+        "wiring.places.levels.weight": "lvl_embed.weight",
+        "wiring.places.block": Squeezed("lvl_1L", (0,)),
+        **affine("backbone.modulation.map", "shared_ada_lin.1", CHUNKS),
+        "backbone.modulation.tables": Stacked("blocks.{}.ada_gss", (1, 1, 6, -1), CHUNKS),
+    },
+    (NO_KEY_BIAS, Made("attn_bias_for_masking", "lvl_1L", mask)),
+)

@@ -1,0 +1,310 @@
+"""Multi-scale residual VQ: one codebook quantises what is left of a latent map at growing sides (VAR, arXiv 2404.02905).
+
+    rest = f;  for every scale k:  z = area(rest, side k), ids_k = nearest(z), h = phi_k(bicubic(code[ids_k])), rest -= h
+
+f_hat_k, the sum of h up to scale k, is what scale k + 1 is predicted from (by area), and what is decoded at the end. phi(x) =
+(1 - blend) x + blend conv(x), of which a few are shared among scales. The loop runs in at least float32.
+
+Legend: B batch, C image channels, D width of a code, h, w sides of the latent map, N sites of all scales, n of some, K scales.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import UsageError
+from ..layout import Discrete, Layout, Tokens, pyramid
+from ..nn.codebook import ALIVE, Codebook
+from ..nn.conv import Decoder, Encoder, check_groups
+from ..nn.precision import at_least_float32, full_precision
+from .base import Tokenizer, TokenizerModule
+
+Block = tuple[int, ...]
+KEEP = 0.99  # of the running average of hits a scale
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """Of every scale the ids (B, n), what they were nearest to (B, n, D), and the sum f_hat (B, D, h, w) so far."""
+
+    ids: list[Tensor]
+    asked: list[Tensor]
+    sums: list[Tensor]
+
+
+class MultiScaleVQModule(TokenizerModule):
+    """Encoder, codebook, phi convolutions, decoder, 3x3 convolutions to and from the codebook, and hits of codes a scale (K, V)."""
+
+    hits: Tensor
+
+    def __init__(self, spec: MultiScaleVQ) -> None:
+        super().__init__()
+        self.spec = spec
+        net = (spec.width, spec.multipliers, spec.blocks)
+        self.encoder = Encoder(spec.channels, *net, out=spec.dim, groups=spec.groups)
+        self.narrow = nn.Conv2d(spec.dim, spec.dim, 3, padding=1)
+        self.codebook = Codebook(spec.vocab, spec.dim, spec.beta, normalise=False)
+        self.phis = nn.ModuleList(nn.Conv2d(spec.dim, spec.dim, 3, padding=1) for _ in range(spec.phis))
+        self.widen = nn.Conv2d(spec.dim, spec.dim, 3, padding=1)
+        self.decoder = Decoder(spec.dim, *net, channels=spec.channels, groups=spec.groups)
+        self.register_buffer("hits", torch.zeros(len(spec.sides), spec.vocab))
+
+    def latents(self, images: Tensor) -> Tensor:
+        """What is quantised, (B, D, h, w). Raises UsageError for images that do not fit."""
+        if images.ndim != 4 or images.shape[1] != self.spec.channels:
+            raise UsageError(f"images must be (B, {self.spec.channels}, H, W), got {tuple(images.shape)}")
+        return self.narrow(self.encoder(images.to(self.narrow.weight.dtype)))
+
+    def quantise(self, latents: Tensor, blocks: tuple[Block, ...]) -> Residuals:
+        """The loop above over latents (B, D, h, w) and scales of these heights and widths, the last of which is (h, w).
+
+        Sums carry the gradient of codes and phi, not of the latents.
+        """
+        with full_precision(latents.device):
+            rest, found = at_least_float32(latents.detach()), Residuals([], [], [])
+            for k, block in enumerate(blocks):
+                asked = _by_area(rest, block)
+                ids = self.codebook.nearest(asked)
+                added = self._added(ids, blocks, k)
+                rest = rest - added.detach()
+                found.ids.append(ids)
+                found.asked.append(asked)
+                found.sums.append(found.sums[-1] + added if found.sums else added)
+        return found
+
+    def _added(self, ids: Tensor, blocks: tuple[Block, ...], scale: int) -> Tensor:
+        """What ids (B, n) of a scale add to the sum, (B, D, h, w)."""
+        codes = self.codebook.embed(ids).transpose(1, 2).unflatten(2, blocks[scale])
+        if blocks[scale] != blocks[-1]:
+            codes = F.interpolate(codes, blocks[-1], mode="bicubic")
+        phi, blend = self.phis[phi_of(scale, len(blocks), len(self.phis))], self.spec.blend
+        assert isinstance(phi, nn.Conv2d)
+        assert phi.bias is not None
+        turned = F.conv2d(codes, phi.weight.to(codes.dtype), phi.bias.to(codes.dtype), padding=1)
+        return codes.lerp(turned, blend)
+
+    def _sums(self, tokens: Tokens, scales: int) -> list[Tensor]:
+        """f_hat after each of the first `scales` scales."""
+        blocks, ends = tuple(block[-2:] for block in tokens.layout.blocks), (0, *tokens.layout.ends)
+        sums: list[Tensor] = []
+        with full_precision(tokens.data.device):
+            for k in range(scales):
+                added = self._added(tokens.data[:, ends[k] : ends[k + 1]], blocks, k)
+                sums.append(sums[-1] + added if sums else added)
+        return sums
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tokens:
+        """Ids (B, N) of all scales, coarse to fine."""
+        layout = self.spec.layout((images.shape[-2], images.shape[-1]))
+        found = self.quantise(self.latents(images), tuple(block[-2:] for block in layout.blocks))
+        return Tokens(torch.cat(found.ids, dim=1), layout)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Codes of ids (B, n), (B, n, D)."""
+        return self.codebook.embed(ids)
+
+    def feedback(self, tokens: Tokens, scales: range) -> Tensor:
+        """f_hat after the scale before each, by area at its side, (B, n, D)."""
+        sums = self._sums(tokens, scales.stop - 1)
+        return torch.cat([_by_area(sums[k - 1], tokens.layout.blocks[k][-2:]) for k in scales], dim=1)
+
+    def decode(self, tokens: Tokens) -> Tensor:
+        """Images (B, C, H, W), not clamped."""
+        return self.paint(self._sums(tokens, len(tokens.layout.blocks))[-1])
+
+    def sketch(self, tokens: Tokens, scales: int) -> Tensor:
+        """What the sum shows after `scales` scales."""
+        return self.paint(self._sums(tokens, scales)[-1])
+
+    def paint(self, sums: Tensor) -> Tensor:
+        """Images (B, C, H, W) of f_hat (B, D, h, w), with gradient."""
+        return self.decoder(self.widen(sums.to(self.widen.weight.dtype)))
+
+    def loss(self, images: Tensor) -> dict[str, Tensor]:
+        """ "loss" = "pixel" (mean squared error) + "codebook"; use of codes, also a scale ("usage_1" is the coarsest); "reconstruction".
+
+        The codebook's loss is the mean over scales of |f_hat_k - sg(f)|^2 + beta |sg(f_hat_k) - f|^2; the gradient of the picture
+        goes straight through f_hat to f. In training mode codes are counted.
+        """
+        layout = self.spec.layout((images.shape[-2], images.shape[-1]))
+        latents = self.latents(images)
+        found = self.quantise(latents, tuple(block[-2:] for block in layout.blocks))
+        with full_precision(images.device):
+            f = at_least_float32(latents)
+            codes = torch.stack([F.mse_loss(total, f.detach()) for total in found.sums]).mean()
+            commitment = torch.stack([F.mse_loss(f, total.detach()) for total in found.sums]).mean()
+            codebook = codes + self.spec.beta * commitment
+            straight = f + (found.sums[-1] - f).detach()
+        if self.training:
+            self._count(found.ids)
+        reconstruction = self.paint(straight)
+        pixel = F.mse_loss(at_least_float32(reconstruction), at_least_float32(images))
+        usage = (self.hits >= ALIVE * self.hits.mean(1, keepdim=True).clamp_min(1e-12)).float().mean(1)
+        return {
+            "loss": pixel + codebook,
+            "pixel": pixel.detach(),
+            "codebook": codebook.detach(),
+            "usage": self.codebook.usage(),
+            "perplexity": self.codebook.perplexity(),
+            **{f"usage_{k + 1}": share for k, share in enumerate(usage)},
+            "reconstruction": reconstruction,
+        }
+
+    @torch.no_grad()
+    def _count(self, ids: list[Tensor]) -> None:
+        """Adds a batch; the hits a scale are those of this process."""
+        self.codebook.count(torch.cat(ids, dim=1))
+        for hits, found in zip(self.hits, ids, strict=True):
+            flat = found.flatten()
+            hits.mul_(KEEP).index_add_(
+                0, flat, torch.full((), 1 - KEEP, dtype=hits.dtype, device=hits.device).expand(len(flat))
+            )
+
+    @torch.no_grad()
+    def revive(self, images: Tensor) -> int:
+        """Moves unused codes onto what is asked of the codebook at all scales for `images`; how many moved."""
+        layout = self.spec.layout((images.shape[-2], images.shape[-1]))
+        found = self.quantise(self.latents(images), tuple(block[-2:] for block in layout.blocks))
+        return self.codebook.revive(torch.cat(found.asked, dim=1).flatten(0, 1))
+
+
+def _by_area(maps: Tensor, block: Block) -> Tensor:
+    """Maps (B, D, h, w) at another size, site by site (B, n, D)."""
+    small = maps if maps.shape[-2:] == block else F.interpolate(maps, block, mode="area")
+    return small.flatten(2).transpose(1, 2)
+
+
+def phi_of(scale: int, scales: int, phis: int) -> int:
+    """Which of `phis` convolutions a scale uses: the nearest of as many marks in [0, 1] to its place scale / (scales - 1)."""
+    edge = (1 / 3 if phis == 4 else 1 / 2) / phis
+    # in float64: among 10 scales the third lies halfway between two marks, and rounding decides as it did in the published weights
+    marks = np.linspace(edge, 1 - edge, phis)
+    return int(np.argmin(np.abs(marks - scale / max(scales - 1, 1))))
+
+
+@dataclass(frozen=True)
+class MultiScaleVQ(Tokenizer):
+    """`vocab` codes of width `dim`, quantised at every one of `sides`, the last of which is that of the latent map.
+
+    Nets as in `VQ`, from and to `dim` channels. `phis` convolutions are shared among the scales, each blended in by `blend`;
+    `beta` weighs the commitment of latents.
+    """
+
+    vocab: int
+    dim: int
+    sides: tuple[int, ...]
+    width: int = 160
+    multipliers: tuple[int, ...] = (1, 1, 2, 2, 4)
+    blocks: int = 2
+    groups: int = 32
+    channels: int = 3
+    beta: float = 0.25
+    phis: int = 4
+    blend: float = 0.5
+
+    def __post_init__(self) -> None:
+        sizes = (self.dim, self.width, self.blocks, self.groups, self.phis, *self.multipliers, *self.sides)
+        if self.vocab < 2 or not self.multipliers or not self.sides or min(sizes) < 1:
+            raise UsageError(
+                f"{self}: vocab must be at least 2, every other size at least 1, and multipliers and sides not empty"
+            )
+        if self.channels not in (1, 3):
+            raise UsageError(f"{self}: channels must be 1 or 3")
+        check_groups(self.width, (1, *self.multipliers), self.groups)
+
+    @property
+    def unit(self) -> Discrete:
+        """One id of `vocab`."""
+        return Discrete(self.vocab)
+
+    @property
+    def stride(self) -> int:
+        """Pixels a side of what one site of the last scale covers."""
+        return 2 ** (len(self.multipliers) - 1)
+
+    def layout(self, size: tuple[int, int]) -> Layout:
+        """A pyramid of `sides`."""
+        side = self.sides[-1] * self.stride
+        if size != (side, side):
+            raise UsageError(
+                f"images of {size[0]}x{size[1]} do not fit tokenizer MultiScaleVQ, whose last side of {self.sides[-1]} makes "
+                f"{side}x{side}: change sides"
+            )
+        return pyramid(*self.sides)
+
+    def build(self) -> MultiScaleVQModule:
+        """The module, with fresh weights."""
+        return MultiScaleVQModule(self)
+
+
+@dataclass(frozen=True)
+class OfficialKeys:
+    """VAR's names for ours, by the beginnings of words of a dotted key, and back; its decoder counts levels from the picture.
+
+    The codebook's own statistics do not travel: they start afresh.
+    """
+
+    words: Mapping[str, str]
+
+    def to_ours(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """An official state dict under our names. Keys that are not understood keep their names, to be reported."""
+        levels = 1 + max((int(key.split(".")[2]) for key in state if key.startswith("decoder.up.")), default=0)
+        ours = {}
+        for key, value in state.items():
+            name = f".{key}."
+            for mine, theirs in self.words.items():
+                name = name.replace(f".{theirs}.", f".{mine}.")
+            for side in ("down", "up"):
+                name = name.replace(f".{side}sample.", ".resample.").replace(f"coder.{side}.", "coder.levels.")
+            ours[_turned(name[1:-1], levels)] = value
+        codes = ours.get("codebook.weight")
+        if codes is not None:
+            ours["codebook.hits"] = codes.new_zeros(len(codes))
+            ours["codebook.batches"] = torch.zeros((), dtype=torch.int64, device=codes.device)
+        return ours
+
+    def to_theirs(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A state dict of `MultiScaleVQModule` under the official names."""
+        levels = 1 + max(int(key.split(".")[2]) for key in state if key.startswith("decoder.levels."))
+        theirs = {}
+        for key, value in state.items():
+            side = "down" if key.startswith("encoder") else "up"
+            name = f".{_turned(key, levels)}.".replace(".resample.", f".{side}sample.").replace(".levels.", f".{side}.")
+            for mine, official in self.words.items():
+                name = name.replace(f".{mine}.", f".{official}.")
+            if key not in ("codebook.hits", "codebook.batches"):
+                theirs[name[1:-1]] = value
+        return theirs
+
+
+def _turned(key: str, levels: int) -> str:
+    """Levels of a decoder counted from the other end."""
+    words = key.split(".")
+    if key.startswith("decoder.levels."):
+        words[2] = str(levels - 1 - int(words[2]))
+    return ".".join(words)
+
+
+KEYS = OfficialKeys(
+    {
+        "middle.0": "mid.block_1",
+        "middle.1": "mid.attn_1",
+        "middle.2": "mid.block_2",
+        "blocks": "block",
+        "attention": "attn",
+        "shortcut": "nin_shortcut",
+        "out": "proj_out",
+        "codebook": "quantize.embedding",
+        "hits": "quantize.ema_vocab_hit_SV",
+        "phis": "quantize.quant_resi.qresi_ls",
+        "narrow": "quant_conv",
+        "widen": "post_quant_conv",
+    }
+)
