@@ -21,6 +21,7 @@ from .layout import Layout, Tokens
 from .noise import Noise
 from .objectives import NextSet, Objective
 from .orders import Order, Plan, Raster
+from .slots import NONE
 from .spec import Spec
 from .tokenizers.base import Tokenizer, TokenizerModule
 from .wirings import Call, Script, Shift, Wiring
@@ -82,6 +83,11 @@ class Network(nn.Module):
         # the tables of the whole sequence are made here once, so that a wiring that cannot follow the order says so now
         whole = system.wiring.whole(system.order.sizes(layout), system.condition.slots)
         system.backbone.check(whole)
+        if (whole.also != NONE).any() and system.backbone.out != 2 * dim:
+            raise UsageError(
+                f"wiring {type(system.wiring).__name__} predicts by two readouts, but backbone "
+                f"{type(system.backbone).__name__} gives {system.backbone.out} numbers a slot, not {2 * dim}; use Twofold"
+            )
         if system.backbone.modulated and not system.condition.vector:
             raise UsageError(
                 f"backbone {type(system.backbone).__name__} is modulated by a vector, but condition "
@@ -91,6 +97,12 @@ class Network(nn.Module):
         self.wiring = system.wiring.build(dim, unit, layout, tokenizer)
         self.backbone = system.backbone.build(layout)
         self.head = system.head.build(system.backbone.out, unit, tokenizer)
+        system.objective.check(self)
+
+    @property
+    def pools(self) -> bool:
+        """Whether several ids may lie at a site, (B, N, m), and count as the mean of their embeddings."""
+        return self.wiring.pools
 
     def forward(self, tokens: Tensor, condition: Tensor, seed: int, progress: float = 1.0) -> dict[str, Tensor]:
         """The objective's figures for tokens (B, N, ...) and prepared conditions; wrappers such as DDP call this."""

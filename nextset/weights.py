@@ -144,25 +144,32 @@ def _reason(error: Exception) -> str:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """Several of theirs under one of ours, joined along the last axis (a matrix that reads several inputs) in equal parts."""
+
+    parts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class KeyMap:
     """Names of another layout for ours: `{ours: theirs}`, where `{}` stands for one number, in order of appearance.
 
-    Several of theirs under one of ours are joined along the first axis, in equal parts.
+    Several of theirs under one of ours are joined along the first axis, in equal parts, or along another as `Beside` says.
     """
 
-    names: Mapping[str, str | tuple[str, ...]]
+    names: Mapping[str, str | tuple[str, ...] | Beside]
 
     def to_ours(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Renames a state dict of the other layout. Keys that no rule names are kept under their own name, to be reported."""
         left = dict(state)
         ours: dict[str, Tensor] = {}
         for mine, theirs in self.names.items():
-            parts = (theirs,) if isinstance(theirs, str) else theirs
+            parts, axis = _parts(theirs)
             for numbers in _numbers(parts[0], state):
                 keys = [part.format(*numbers) for part in parts]
                 if all(key in left for key in keys):
                     pieces = [left.pop(key) for key in keys]
-                    ours[mine.format(*numbers)] = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+                    ours[mine.format(*numbers)] = pieces[0] if len(pieces) == 1 else torch.cat(pieces, axis)
         return ours | left
 
     def to_theirs(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -170,14 +177,21 @@ class KeyMap:
         theirs: dict[str, Tensor] = {}
         left = dict(state)
         for mine, names in self.names.items():
-            parts = (names,) if isinstance(names, str) else names
+            parts, axis = _parts(names)
             for numbers in _numbers(mine, state):
                 whole = left.pop(mine.format(*numbers))
-                pieces = (whole,) if len(parts) == 1 else whole.chunk(len(parts))
+                pieces = (whole,) if len(parts) == 1 else whole.chunk(len(parts), axis)
                 theirs |= {part.format(*numbers): piece for part, piece in zip(parts, pieces, strict=True)}
         if left:
             raise UsageError(f"no name in the other layout for {_few(left)}")
         return theirs
+
+
+def _parts(names: str | tuple[str, ...] | Beside) -> tuple[tuple[str, ...], int]:
+    """The names that make one tensor, and the axis along which they are joined."""
+    if isinstance(names, Beside):
+        return names.parts, -1
+    return ((names,) if isinstance(names, str) else names), 0
 
 
 def _numbers(template: str, keys: Iterable[str]) -> list[tuple[str, ...]]:

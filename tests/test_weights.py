@@ -20,7 +20,7 @@ import nextset
 from nextset import Model, NextsetError, UsageError
 from nextset.backbones import Llama
 from nextset.mixers import Attention
-from nextset.weights import CONFIG, WEIGHTS, KeyMap, load_exactly, save_tensors
+from nextset.weights import CONFIG, WEIGHTS, Beside, KeyMap, load_exactly, save_tensors
 from tests.laws.toys import BASE, lively
 
 
@@ -269,6 +269,16 @@ def test_key_map_both_ways() -> None:
     back = KEYS.to_theirs(ours)
     assert back.keys() == theirs.keys()
     assert all(torch.equal(back[key], value) for key, value in theirs.items())
+
+
+def test_matrices_side_by_side() -> None:
+    keys, (left, right) = KeyMap({"both": Beside(("left", "right"))}), numbered((4, 2), (4, 2))
+    ours = keys.to_ours({"left": left, "right": right})
+    x, y = numbered((2,), (2,))
+    torch.testing.assert_close(ours["both"] @ torch.cat([x, y]), left @ x + right @ y)
+    back = keys.to_theirs(ours)
+    assert torch.equal(back["left"], left)
+    assert torch.equal(back["right"], right)
 
 
 def test_renaming_copies_nothing() -> None:

@@ -37,12 +37,14 @@ class CategoricalModule(HeadModule):
         return noise.uniform(sites)
 
     def loss(self, hidden: Tensor, target: Tensor) -> Tensor:
-        """Cross entropy in nats, (B, n)."""
+        """Cross entropy in nats, of the shape of `target`."""
         return -self.log_prob(hidden, target)
 
     def log_prob(self, hidden: Tensor, target: Tensor, unguided: Tensor | None = None, scale: float = 1.0) -> Tensor:
-        """(B, n)."""
+        """(B, n); of targets (B, n, m), several ids of one distribution, (B, n, m)."""
         logits = self.logits(hidden, unguided, scale)
+        if target.ndim == logits.ndim:
+            return logits.log_softmax(-1).gather(-1, target)
         return -F.cross_entropy(logits.flatten(0, -2), target.flatten(), reduction="none").view(target.shape)
 
     def sample(self, hidden: Tensor, unguided: Tensor | None, scale: float, drawn: Tensor, pick: Picker) -> Tensor:

@@ -23,6 +23,10 @@ class Scorer(Protocol):
     layout: Layout
     training: bool
 
+    @property
+    def pools(self) -> bool:
+        """Whether several ids may lie at a site, (B, N, m), and count as the mean of their embeddings."""
+
     def conditioned(self, condition: Tensor, drop: bool = True) -> Conditioning:
         """Embeds prepared conditions; in training mode some are dropped at random unless `drop` is off."""
 
@@ -47,6 +51,9 @@ class Scorer(Protocol):
 @dataclass(frozen=True)
 class Objective(Spec, ABC):
     """Describes what training minimises."""
+
+    def check(self, network: Scorer) -> None:
+        """Raises UsageError where it cannot be had of a network."""
 
     @abstractmethod
     def loss(

@@ -25,6 +25,8 @@ from ..spec import Spec
 class WiringModule(nn.Module, ABC):
     """Fills slots with vectors."""
 
+    pools: bool = False  # whether several ids may lie at a site, (B, N, m), and count as the mean of their embeddings
+
     @abstractmethod
     def fill(self, call: Call, prefix: Tensor, tokens: Tensor, plan: Plan, noisy: Noisy | None = None) -> Tensor:
         """Contents (B, L, D) of the slots of `call`, given the condition slots (B, P, D) and tokens by site (B, N, ...).
@@ -76,7 +78,7 @@ class Script:
     def whole(self) -> Call:
         """The one call of training."""
         table = self._wiring.whole(self._sizes, self.prefix)
-        return Call(table, Mask.between(table, table).to(self.device), 0, self.device)
+        return self._call(table, table, 0)
 
     @functools.cached_property
     def steps(self) -> tuple[Call, ...]:
@@ -88,7 +90,7 @@ class Script:
         for table, keep in zip(tables, keeps, strict=True):
             seen = kept.take(slice(0, held + keep))
             keys = seen if keep == len(table) else seen.join(table.take(slice(keep, None)))
-            calls.append(Call(table, Mask.between(table, keys).to(self.device), keep, self.device))
+            calls.append(self._call(table, keys, keep))
             held += keep
         return tuple(calls)
 
@@ -100,8 +102,12 @@ class Script:
             own = call.table.take(slice(0, call.keep))
             kept = own if kept is None else kept.join(own)
             rest = call.table.take(slice(call.keep, None))
-            calls.append(Call(rest, Mask.between(rest, kept.join(rest)).to(self.device), 0, self.device))
+            calls.append(self._call(rest, kept.join(rest), 0))
         return tuple(calls)
+
+    def _call(self, table: SlotTable, keys: SlotTable, keep: int) -> Call:
+        with torch.inference_mode(False):  # a call first made while drawing serves training as well
+            return Call(table, Mask.between(table, keys).to(self.device), keep, self.device)
 
     def _keep(self, table: SlotTable) -> int:
         keep = int(table.lasting.sum())

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from nextset.backbones import Backbone, Llama, Transformer
+from nextset.backbones import Backbone, Llama, Transformer, Twofold
 from nextset.conditions import Condition, Label, Text, Unconditional
 from nextset.decode import Constant, Guidance, Interval, Linear, Pick, PowerCosine, Proportional
 from nextset.errors import UsageError
@@ -22,15 +22,15 @@ from nextset.layout import Continuous, Discrete, Layout, grid, line, pyramid, vi
 from nextset.mixers import Attention, BiasedAttention, Mixer
 from nextset.nn.modulation import Each, Grouped
 from nextset.nn.norm import RMS, Layer
-from nextset.objectives import NextSet, Objective
+from nextset.objectives import NextPatch, NextSet, Objective
 from nextset.objectives.adversarial import TokenizerLoss
-from nextset.orders import Order, Random, Raster
+from nextset.orders import Order, Random, Raster, Regions, Wavefront
 from nextset.spec import Spec
 from nextset.tokenizers.base import Tokenizer
 from nextset.tokenizers.patch import Patch
 from nextset.tokenizers.pixel import Pixel
 from nextset.tokenizers.vq import VQ
-from nextset.wirings import Instructions, Masked, Shift, Wiring
+from nextset.wirings import Groups, Instructions, Masked, Neighbours, Shift, Wiring
 
 from .own import Growing, Queries
 
@@ -60,11 +60,19 @@ TOYS: tuple[Spec, ...] = (
     Raster(),
     Random(),
     Random(1),
+    Regions(),
+    Regions(1, 2),
+    Wavefront(),
     Shift(),
     Instructions(2),
     Masked(),
+    Groups(2),
+    Groups(6),
+    Neighbours(),
+    Neighbours(tall=True),
     Llama(16, 2, Attention(2), hidden_multiple=16),
     Llama(16, 2, Attention(4, 2), dropout=0.0, hidden_multiple=16, rotary_base=100.0),
+    Twofold(Llama(16, 1, Attention(2), hidden_multiple=16), 2),
     Transformer(16, 2, BiasedAttention(2), learned=True),
     Transformer(16, 2, BiasedAttention(2, Layer()), None, RMS(), rotary_base=100.0, final=RMS()),
     Transformer(16, 2, BiasedAttention(2), modulation=Each(0.1), learned=True),
@@ -82,6 +90,7 @@ TOYS: tuple[Spec, ...] = (
     Label(3, slots=0, vector=True),
     Text(6, 4, dropout=0.3),
     NextSet(),
+    NextPatch(),
     Constant(2.0),
     Linear(3.0, 0.5),
     PowerCosine(3.0, 2.0),
@@ -96,7 +105,7 @@ TOYS: tuple[Spec, ...] = (
 
 # sizes small enough to enumerate; a part that refuses some of them must still accept others
 LAYOUTS = (grid(2, 2), grid(3, 2), grid(1, 1), line(5), video(2, 2, 2), pyramid(1, 2, 3))
-STEPS = ((1, 1, 1, 1), (1,), (2, 2), (1, 4, 9), (3, 1, 2), (6,))
+STEPS = ((1, 1, 1, 1), (1,), (2, 2), (1, 4, 9), (3, 1, 2), (6,), (1, 1, 2, 2), (1, 2, 3, 2, 1), (1, 2, 2, 1))
 UNITS = (Discrete(5), Discrete(3, codes=2), Continuous(2))
 
 

@@ -20,7 +20,7 @@ from nextset.heads import Ask, Head
 from nextset.layout import Continuous, Discrete, Tokens, blank
 from nextset.mixers import Mixer
 from nextset.noise import Noise
-from nextset.objectives import NextSet, Objective
+from nextset.objectives import NextPatch, NextSet, Objective
 from nextset.orders import Order, Plan
 from nextset.spec import Spec
 from nextset.tokenizers.base import Tokenizer
@@ -90,7 +90,7 @@ def guidable(system: System) -> bool:
 
 def likelihood(system: System) -> bool:
     """Whether the loss is the negative log-likelihood."""
-    return isinstance(system.objective, NextSet)
+    return isinstance(system.objective, NextSet | NextPatch)
 
 
 def excite(model: Model, seed: int = 0, std: float = 0.4) -> Model:
