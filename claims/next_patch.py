@@ -15,7 +15,7 @@ from . import Claim
 from .par import learned, nats, small
 
 
-def claims(steps: int = 250) -> Iterator[Claim]:
+def claims(steps: int = 200) -> Iterator[Claim]:
     """The slots that training computes; then equally many slots with and without patches, and the token stage alone."""
     patches, plain = (small(nextset.spec(f"{name}/digits")) for name in ("next-patch", "llamagen"))
     share = slots(patches) / slots(plain)
@@ -23,14 +23,15 @@ def claims(steps: int = 250) -> Iterator[Claim]:
         "training computes 0.6 of the slots", f"{share:.3f} of them", "(1/4 + 1) / 2 = 0.625", abs(share - 0.625) < 1e-9
     )
     longer = round(steps / share)
-    ours, theirs = nats(learned(patches, longer)), nats(learned(plain, steps))
+    # a constant rate, since the paper begins its schedule anew at every stage
+    ours, theirs = (nats(learned(s, count, "constant")) for s, count in ((patches, longer), (plain, steps)))
     yield Claim(
         f"{longer} steps of patches, then tokens, describe digits as well as {steps} of tokens, which compute as many slots",
         f"{ours:.3f} and {theirs:.3f} nats a pixel of unseen digits",
         "no more than 0.005 more",
         ours <= theirs + 0.005,
     )
-    alone = nats(learned(plain, longer // 2))
+    alone = nats(learned(plain, longer // 2, "constant"))
     yield Claim(
         f"what patches teach serves tokens: without them, {longer // 2} steps of tokens describe digits worse",
         f"{ours:.3f} and {alone:.3f} nats a pixel of unseen digits",
