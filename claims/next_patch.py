@@ -30,6 +30,8 @@ def claims(steps: int = 200) -> Iterator[Claim]:
         f"{ours:.3f} and {theirs:.3f} nats a pixel of unseen digits",
         "no more than 0.005 more",
         ours <= theirs + 0.005,
+        "1.42 and 1.35 at this size: tokens are learned in 200 steps, and 160 of them on patches teach less than as many on tokens; "
+        "the paper gives each stage 150 epochs of ImageNet",
     )
     alone = nats(learned(plain, longer // 2, "constant"))
     yield Claim(
