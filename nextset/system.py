@@ -21,7 +21,7 @@ from .layout import Layout, Tokens
 from .noise import Noise
 from .objectives import NextSet, Objective
 from .orders import Adaptive, Order, Plan, Raster
-from .slots import PREFIX
+from .slots import NONE, PREFIX
 from .spec import Spec
 from .tokenizers.base import Tokenizer, TokenizerModule
 from .wirings import Call, Masked, Script, Shift, Wiring
@@ -90,6 +90,12 @@ class Network(nn.Module):
         self.backbone = system.backbone.build(layout)
         self.head = system.head.build(system.backbone.out, unit, tokenizer)
         self.head.tie(self.wiring.table)
+        system.objective.check(self)
+
+    @property
+    def pools(self) -> bool:
+        """Whether several ids may lie at a site, (B, N, m), and count as the mean of their embeddings."""
+        return self.wiring.pools
 
     def forward(
         self, tokens: Tensor, condition: Tensor, seed: int, progress: float = 1.0, layout: Layout | None = None
@@ -114,6 +120,12 @@ class Network(nn.Module):
             return
         wiring, backbone = self.system.wiring, self.system.backbone
         whole = wiring.whole(sizes, self.system.condition.slots)
+        two = bool((whole.also != NONE).any())
+        if two and backbone.out != 2 * backbone.width:
+            raise UsageError(
+                f"wiring {type(wiring).__name__} predicts by two readouts, but backbone {type(backbone).__name__} gives "
+                f"{backbone.out} numbers a slot, not {2 * backbone.width}; use Twofold"
+            )
         try:
             backbone.check(whole)
         except UsageError as error:
@@ -233,7 +245,6 @@ def _check_parts(system: System) -> None:
             f"head {type(system.head).__name__} needs {system.head.readouts(unit)} readouts for {unit}, but backbone "
             f"{said[backbone]} has {backbone.readouts}"
         )
-    objective.check(system.condition)
     if wiring.modulates and not backbone.modulated:
         raise UsageError(
             f"wiring {said[wiring]} tells slots their steps by a vector that backbone {said[backbone]} does not use; "

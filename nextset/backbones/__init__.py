@@ -7,6 +7,7 @@ from .masked import MaskedAutoencoder
 from .readouts import Readouts
 from .transformer import Transformer
 from .two_pass import TwoPass
+from .twofold import Twofold
 from .uvit import UViT
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "Readouts",
     "Transformer",
     "TwoPass",
+    "Twofold",
     "UViT",
 ]

@@ -5,6 +5,7 @@ Touvron et al. 2023 (arXiv 2302.13971), in the form LlamaGen (arXiv 2406.06525) 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch.nn.functional as F
@@ -36,6 +37,15 @@ class Block(nn.Module):
         return x + self.feedforward(self.feedforward_norm(x))
 
 
+def through(
+    blocks: Iterable[nn.Module], x: Tensor, context: Context, states: Sequence[State | None], recompute: bool
+) -> Tensor:
+    """The stream (B, L, D) after these blocks; `recompute`: activations are computed again in the backward pass."""
+    for block, state in zip(blocks, states, strict=True):
+        x = checkpoint(block, x, context, state, use_reentrant=False) if recompute else block(x, context, state)
+    return x
+
+
 class LlamaModule(BackboneModule):
     """Blocks and a final norm."""
 
@@ -53,15 +63,14 @@ class LlamaModule(BackboneModule):
 
     def forward(self, slots: Slots, cache: Cache | None = None) -> Tensor:
         """Hidden vectors (B, L, D), normalised."""
-        x = F.dropout(slots.x, self.dropout, self.training)
-        context = Context(self.rotary(slots.site, slots.target) if self.rotary else None, slots.mask, slots.keep)
+        x, context = self.enter(slots)
         states = cache.states if cache else [None] * len(self.blocks)
-        for block, state in zip(self.blocks, states, strict=True):
-            if self.checkpointing and self.training:
-                x = checkpoint(block, x, context, state, use_reentrant=False)
-            else:
-                x = block(x, context, state)
-        return self.norm(x)
+        return self.norm(through(self.blocks, x, context, states, self.checkpointing and self.training))
+
+    def enter(self, slots: Slots) -> tuple[Tensor, Context]:
+        """The stream before the first block, and what every block is told."""
+        x = F.dropout(slots.x, self.dropout, self.training)
+        return x, Context(self.rotary(slots.site, slots.target) if self.rotary else None, slots.mask, slots.keep)
 
     def cache(self, batch: int, slots: int, like: Tensor) -> Cache:
         """One state a block."""

@@ -41,14 +41,17 @@ class CategoricalModule(HeadModule):
         return noise.uniform(sites)
 
     def loss(self, hidden: Tensor, target: Tensor) -> Tensor:
-        """Cross entropy in nats, (B, n), against targets of which `smoothing` is spread over the vocabulary."""
+        """Cross entropy in nats, of the shape of `target`, against targets of which `smoothing` is spread over the vocabulary."""
         return self._cross_entropy(self.logits(hidden), target, self.smoothing)
 
     def log_prob(self, hidden: Tensor, target: Tensor, unguided: Tensor | None = None, scale: float = 1.0) -> Tensor:
-        """(B, n)."""
+        """(B, n); of targets (B, n, m), several ids of one distribution, (B, n, m)."""
         return -self._cross_entropy(self.logits(hidden, unguided, scale), target, 0.0)
 
     def _cross_entropy(self, logits: Tensor, target: Tensor, smoothing: float) -> Tensor:
+        if target.ndim == logits.ndim:
+            log_probs = logits.log_softmax(-1)
+            return -(log_probs.gather(-1, target) * (1 - smoothing) + log_probs.mean(-1, keepdim=True) * smoothing)
         flat = logits.flatten(0, -2), target.flatten()
         return F.cross_entropy(*flat, reduction="none", label_smoothing=smoothing).view(target.shape)
 

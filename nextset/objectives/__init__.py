@@ -6,6 +6,7 @@ from .captioned import Captioned
 from .masked_diffusion import MaskedDiffusion
 from .masked_share import MaskedShare
 from .masked_tokens import MaskedTokens
+from .next_patch import NextPatch
 from .next_set import NextSet
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "MaskedDiffusion",
     "MaskedShare",
     "MaskedTokens",
+    "NextPatch",
     "NextSet",
     "Objective",
     "Scorer",

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..conditions import Condition, Conditioning, ConditionModule
+from ..conditions import Conditioning, ConditionModule
 from ..heads import HeadModule, Noisy
 from ..layout import Layout, Tokens
 from ..orders import Plan
@@ -23,6 +23,10 @@ class Scorer(Protocol):
     head: HeadModule
     layout: Layout
     training: bool
+
+    @property
+    def pools(self) -> bool:
+        """Whether several ids may lie at a site, (B, N, m), and count as the mean of their embeddings."""
 
     def conditioned(self, condition: Tensor, drop: bool = True) -> Conditioning:
         """Embeds prepared conditions; in training mode some are dropped at random unless `drop` is off."""
@@ -62,8 +66,8 @@ class Objective(Spec, ABC):
         """Whether it shows each sample sites of its own (`Scorer.revealed`), which only wiring Masked can."""
         return False
 
-    def check(self, condition: Condition) -> None:
-        """Raises UsageError where it cannot train under this condition."""
+    def check(self, network: Scorer) -> None:
+        """Raises UsageError where it cannot be had of a network."""
 
     @abstractmethod
     def loss(

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..conditions import Condition, Words
 from ..conditions.words import WordsModule
 from ..errors import UsageError
 from ..layout import Tokens
@@ -26,10 +25,12 @@ class Captioned(Objective):
         if not 0 <= self.share < 1:
             raise UsageError(f"{self}: share must be in [0, 1)")
 
-    def check(self, condition: Condition) -> None:
+    def check(self, network: Scorer) -> None:
         """Asks for captions that are predicted."""
-        if not isinstance(condition, Words) or not condition.predicted:
-            raise UsageError(f"objective Captioned needs condition Words(..., predicted=True), got {condition}")
+        condition = network.condition
+        if not isinstance(condition, WordsModule) or not condition.spec.predicted:
+            kind = type(condition).__name__.removesuffix("Module")
+            raise UsageError(f"objective Captioned needs condition Words(..., predicted=True), got {kind}")
 
     def loss(
         self, network: Scorer, tokens: Tokens, condition: Tensor, seed: int, progress: float = 1.0

@@ -7,9 +7,11 @@ from .confidence import Confidence
 from .diagonal import Diagonal
 from .random import Random
 from .raster import Raster
+from .regions import Regions
 from .scales import Scales, Schedules
 from .schedules import Falling, Rising, Schedule
 from .unmasking import Unmasking
+from .wavefront import Wavefront
 
 __all__ = [
     "Adaptive",
@@ -24,9 +26,11 @@ __all__ = [
     "Plan",
     "Random",
     "Raster",
+    "Regions",
     "Rising",
     "Scales",
     "Schedule",
     "Schedules",
     "Unmasking",
+    "Wavefront",
 ]

@@ -3,9 +3,11 @@
 from .base import Call, Script, Wiring, WiringModule
 from .coded import Coded
 from .directed import Directed
+from .groups import Groups
 from .injected import Injected
 from .instructions import Instructions
 from .masked import Masked
+from .neighbours import Neighbours
 from .queries import Causal, Memory, Mutual, Queries
 from .shift import Shift
 from .stepped import Stepped
@@ -17,11 +19,13 @@ __all__ = [
     "Causal",
     "Coded",
     "Directed",
+    "Groups",
     "Injected",
     "Instructions",
     "Masked",
     "Memory",
     "Mutual",
+    "Neighbours",
     "Queries",
     "Script",
     "Shift",

@@ -26,6 +26,8 @@ from ..spec import Spec
 class WiringModule(nn.Module, ABC):
     """Fills slots with vectors."""
 
+    pools: bool = False  # whether several ids may lie at a site, (B, N, m), and count as the mean of their embeddings
+
     def table(self) -> Tensor:
         """The vectors of all tokens (V, D), for a head that shares them. Raises UsageError where there is no such table."""
         raise UsageError(

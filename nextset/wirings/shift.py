@@ -21,13 +21,13 @@ from .base import Call, Wiring, WiringModule
 
 
 class ShiftModule(WiringModule):
-    """One embedding table; tokens of several codes are the sum of one table each."""
+    """One embedding table; tokens of several codes are the sum of one table each, several tokens of one code the mean."""
 
     def __init__(self, dim: int, unit: Unit, std: float) -> None:
         super().__init__()
         if isinstance(unit, Continuous):
             raise UsageError("wiring Shift embeds ids; this tokenizer gives latents")
-        self.vocab = unit.vocab
+        self.vocab, self.pools = unit.vocab, unit.codes == 1
         self.embed = nn.Embedding(unit.vocab * unit.codes, dim)
         nn.init.normal_(self.embed.weight, std=std)
 
@@ -44,6 +44,8 @@ class ShiftModule(WiringModule):
     def _embed(self, ids: Tensor) -> Tensor:
         if ids.ndim == 2:
             return self.embed(ids)
+        if self.pools:
+            return self.embed(ids).mean(2)
         return self.embed(ids + self.vocab * torch.arange(ids.shape[-1], device=ids.device)).sum(2)
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from nextset.backbones import Backbone, Bert, Llama, MaskedAutoencoder, Readouts, Transformer, TwoPass, UViT
+from nextset.backbones import Backbone, Bert, Llama, MaskedAutoencoder, Readouts, Transformer, Twofold, TwoPass, UViT
 from nextset.conditions import Condition, Label, Text, Unconditional, Words
 from nextset.decode import (
     Clipped,
@@ -40,7 +40,16 @@ from nextset.nn.modulation import Each, Grouped
 from nextset.nn.norm import RMS, Chain, Layer
 from nextset.nn.places import ResizedMap
 from nextset.nn.rotary import ByOwnAndNext
-from nextset.objectives import AnyOrder, Captioned, MaskedDiffusion, MaskedShare, MaskedTokens, NextSet, Objective
+from nextset.objectives import (
+    AnyOrder,
+    Captioned,
+    MaskedDiffusion,
+    MaskedShare,
+    MaskedTokens,
+    NextPatch,
+    NextSet,
+    Objective,
+)
 from nextset.objectives.adversarial import TokenizerLoss
 from nextset.orders import (
     Annealed,
@@ -52,11 +61,13 @@ from nextset.orders import (
     Order,
     Random,
     Raster,
+    Regions,
     Rising,
     Scales,
     Schedule,
     Schedules,
     Unmasking,
+    Wavefront,
 )
 from nextset.spec import Spec
 from nextset.tokenizers.base import Tokenizer
@@ -72,11 +83,13 @@ from nextset.wirings import (
     Causal,
     Coded,
     Directed,
+    Groups,
     Injected,
     Instructions,
     Masked,
     Memory,
     Mutual,
+    Neighbours,
     Queries,
     Shift,
     Stepped,
@@ -137,6 +150,9 @@ TOYS: tuple[Spec, ...] = (
     ScalableVQ(VQ(8, 4, 8, (1, 2), blocks=1, latent=8, groups=4), (1, 2)),
     Scales(),
     Schedules((1,), ((2, 3, 1),), 0.3, (0.5,), 0),
+    Regions(),
+    Regions(1, 2),
+    Wavefront(),
     Shift(),
     Coded(),
     Injected(),
@@ -154,6 +170,11 @@ TOYS: tuple[Spec, ...] = (
     Llama(16, 2, Attention(2), hidden_multiple=16, turning=ByOwnAndNext()),
     Transformer(16, 2, BiasedAttention(2), norm=RMS(), final=RMS(), rotary_base=100.0, turning=ByOwnAndNext()),
     Readouts(Llama(16, 3, Attention(2), hidden_multiple=16), (0, 2)),
+    Groups(2),
+    Groups(6),
+    Neighbours(),
+    Neighbours(tall=True),
+    Twofold(Llama(16, 1, Attention(2), hidden_multiple=16), 2),
     Transformer(16, 2, BiasedAttention(2), learned=True),
     Transformer(16, 2, BiasedAttention(2, Layer()), None, RMS(), rotary_base=100.0, final=Chain((RMS(), Layer()))),
     Transformer(16, 2, BiasedAttention(2), modulation=Each(0.1), learned=True),
@@ -198,6 +219,7 @@ TOYS: tuple[Spec, ...] = (
     MaskedDiffusion(),
     MaskedDiffusion(Power(3.0), 1e-3),
     Captioned(),
+    NextPatch(),
     Constant(2.0),
     Linear(3.0, 0.5),
     PowerCosine(3.0, 2.0),
@@ -219,7 +241,7 @@ TOYS: tuple[Spec, ...] = (
 
 # sizes small enough to enumerate; a part that refuses some of them must still accept others
 LAYOUTS = (grid(2, 2), grid(3, 2), grid(1, 1), line(5), video(2, 2, 2), pyramid(1, 2, 3))
-STEPS = ((1, 1, 1, 1), (1,), (2, 2), (1, 4, 9), (3, 1, 2), (6,))
+STEPS = ((1, 1, 1, 1), (1,), (2, 2), (1, 4, 9), (3, 1, 2), (6,), (1, 1, 2, 2), (1, 2, 3, 2, 1), (1, 2, 2, 1))
 UNITS = (Discrete(5), Discrete(3, codes=2), Continuous(2))
 
 

@@ -26,16 +26,17 @@ def fitting(part: Objective) -> System | None:
 
 
 @pytest.mark.parametrize("part", [part for part in toys(Objective) if fitting(part)], ids=str)
-def test_a_scalar_to_minimise_beside_figures(part: Objective) -> None:
-    """Finite, with a gradient; the others are for the journal only; the same seed gives the same."""
+@pytest.mark.parametrize("progress", [0.0, 0.6, 1.0])
+def test_a_scalar_to_minimise_beside_figures(part: Objective, progress: float) -> None:
+    """At any time of the training finite, with a gradient; the others are for the journal only; the same seed gives the same."""
     system = fitting(part)
     assert system is not None
     model = lively(system)
     tokens, condition = Tokens(random_tokens(model, 4), model.system.layout), conditions(model, 4)
-    figures = part.loss(model.network, tokens, condition, seed=1)
+    figures = part.loss(model.network, tokens, condition, seed=1, progress=progress)
     loss = figures.pop("loss")
     assert loss.ndim == 0
     assert loss.isfinite()
     assert loss.requires_grad
     assert all(figure.ndim == 0 and not figure.requires_grad for figure in figures.values())
-    assert torch.equal(part.loss(model.network, tokens, condition, seed=1)["loss"], loss)
+    assert torch.equal(part.loss(model.network, tokens, condition, seed=1, progress=progress)["loss"], loss)

@@ -13,6 +13,7 @@ from nextset import Model, Pick, System, UsageError
 from nextset.decode import Constant, Guidance, Interval
 from nextset.layout import Tokens, line
 from nextset.wirings import Call
+from nextset.wirings.base import script
 
 from .toys import (
     SYSTEMS,
@@ -245,6 +246,18 @@ def test_all_weights_learn(name: str) -> None:
         first = losses["loss"].item() if step == 0 else first  # noqa: F821
     assert moved == {k for k, _ in model.network.named_parameters()}
     assert losses["loss"].item() < 0.5 * first
+
+
+def test_learns_after_it_was_scored_and_drawn(name: str) -> None:
+    """What is decided once and kept serves inference and training alike, whichever comes first."""
+    script.cache_clear()
+    model = lively(tiny(name))
+    tokens, condition = Tokens(random_tokens(model, 2), model.system.layout), conditions(model, 2)
+    if likelihood(model.system):
+        model.log_prob(tokens, condition)
+    model.generate(condition)
+    model.train().loss(tokens, condition)["loss"].backward()
+    assert any(p.grad is not None for p in model.network.parameters())
 
 
 def test_checkpointing_changes_nothing(name: str) -> None:

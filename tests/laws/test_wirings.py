@@ -85,8 +85,10 @@ def test_causality(wiring: Wiring, sizes: tuple[int, ...], prefix: int) -> None:
     for _ in range(len(table).bit_length()):
         reach = reach @ reach
     starts = np.cumsum((0, *sizes))
-    for slot in table.predictors():
-        step = np.searchsorted(starts, table.predicts[slot], side="right") - 1
+    readouts = [(slot, ranks[slot]) for ranks in (table.predicts, table.also) for slot in np.flatnonzero(ranks != NONE)]
+    assert {rank for _, rank in readouts} == set(range(sum(sizes)))
+    for slot, rank in readouts:
+        step = np.searchsorted(starts, rank, side="right") - 1
         held = table.holds[reach[slot]]
         assert _carried(wiring, held[held >= 0], starts) == set(range(starts[step]))
         assert (held == PREFIX).sum() == prefix
@@ -97,8 +99,8 @@ def test_slots_are_well_formed(wiring: Wiring, sizes: tuple[int, ...], prefix: i
     """Every condition slot is there, ranks exist, nobody's softmax is empty, and what is kept comes first in a step."""
     table = wiring.whole(sizes, prefix)
     assert (table.holds == PREFIX).sum() == prefix * (len(sizes) if wiring.afresh else 1)
-    assert max(table.holds.max(), table.at.max(), table.predicts.max()) < sum(sizes)
-    assert min(table.at.min(), table.predicts.min()) >= NONE
+    assert max(table.holds.max(), table.at.max(), table.predicts.max(), table.also.max()) < sum(sizes)
+    assert min(table.at.min(), table.predicts.min(), table.also.min()) >= NONE
     assert visible(table, table).any(1).all()
     for part in steps(wiring, sizes, prefix):
         keep = int(part.lasting.sum())

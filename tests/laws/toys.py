@@ -22,7 +22,7 @@ from nextset.layout import Continuous, Discrete, Tokens, blank
 from nextset.mixers import Attention, Mamba2, Mixer
 from nextset.nn.embedding import CodeVectors
 from nextset.noise import Noise
-from nextset.objectives import Captioned, NextSet, Objective
+from nextset.objectives import Captioned, NextPatch, NextSet, Objective
 from nextset.orders import Order, Plan, Random
 from nextset.spec import Spec
 from nextset.tokenizers.base import Tokenizer
@@ -134,7 +134,7 @@ def guidable(system: System) -> bool:
 
 def likelihood(system: System) -> bool:
     """Whether the loss is the negative log-likelihood."""
-    return isinstance(system.objective, NextSet)
+    return isinstance(system.objective, NextSet | NextPatch)
 
 
 def excite(model: Model, seed: int = 0, std: float = 0.4) -> Model:
