@@ -74,7 +74,7 @@ def after_equal_codes() -> tuple[float, float]:
     """How much hidden vectors differ where one code is replaced by an equal one, and by another one."""
     torch.manual_seed(0)
     model = nextset.spec("diagonal-ar/shapes").build().eval()
-    codes = model.tokenizer.codebook.weight.data  # type: ignore[union-attr]
+    codes = model.tokenizer.get_parameter("codebook.weight").data
     codes[1] = codes[0]
     pictures = torch.zeros(3, model.system.layout.sites, dtype=torch.int64)
     pictures[1], pictures[2] = 1, 2

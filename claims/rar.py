@@ -51,8 +51,8 @@ def claims(steps: int = 150) -> Iterator[Claim]:
         f"{found:.3f} against {raster:.3f} nats a pixel",
         "at most 0.02 more",
         found <= raster + 0.02,
-        "three eighths of this short training see no raster, and nobody overfits yet, which is what random orders are against: "
-        "the paper trains 400 epochs",
+        "the gap is 0.04 after 150 steps and 0.07 after 250: three eighths of the samples come in raster, and neither model "
+        "overfits yet, which random orders are against; the paper trains 400 epochs",
     )
 
 
