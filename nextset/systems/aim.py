@@ -25,7 +25,7 @@ from ..tokenizers.pixel import Pixel
 from .llamagen import VQ16
 
 MIXER, GROUPS = Mamba2(), Grouped(4)
-SMALL = Mamba2(state_dim=16, head_dim=16)
+SMALL = Mamba2(state_dim=16, head_dim=32, chunk=16)
 
 
 def aim(
@@ -52,6 +52,7 @@ def aim(
             modulation=modulation,
             learned=True,
             dropout=0.0,
+            std=round((3 * dim) ** -0.5, 4),
         ),
         head=Tied(),
         guidance=Constant(5.0),
@@ -63,7 +64,7 @@ SIZES = {
     "b": aim(768, 24, Each()),
     "l": aim(1024, 48),
     "xl": aim(1536, 48),
-    "digits": aim(96, 5, Each(), SMALL, image=8, tokenizer=Pixel(17), classes=10),  # for a CPU
+    "digits": aim(96, 5, Grouped(2), SMALL, image=8, tokenizer=Pixel(17), classes=10),  # for a CPU
 }
 TINY = aim(16, 2, Grouped(2), Mamba2(4, 8, chunk=3), image=4, tokenizer=Pixel(5), classes=3)
 

@@ -260,6 +260,7 @@ def test_every_published_key_and_shape(name: str) -> None:
     assert sum(p.numel() for p in network.parameters()) == entry["parameters_mamba_only"]
 
 
+@pytest.mark.skipif(not (FOLDER / "published.json").is_file(), reason="no manifest in the recordings")
 def test_published_files_are_those_of_the_manifest() -> None:
     for files, entry in zip(PUBLISHED.values(), published().values(), strict=True):
         assert all(file in entry["file"] for file in files)
