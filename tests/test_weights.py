@@ -278,6 +278,31 @@ def test_renaming_copies_nothing() -> None:
     assert KEYS.to_theirs({"a.0.b.1": b})["x0.y1"] is b
 
 
+def test_unequal_parts_and_leading_axes() -> None:
+    """Parts of stated lengths beside others that share the rest; axes of size 1 that only the other layout has."""
+    table, row, left, right = numbered((4, 3), (1, 3), (3, 3), (3, 3))
+    keys = KeyMap(
+        {"rows.{}": ("table.{}", "row.{}"), "both": ("left", "last", "right"), "mask": "token"},
+        rows={"row.{}": 1, "last": 2},
+        lead={"token": 2},
+    )
+    theirs = {
+        "table.5": table,
+        "row.5": row,
+        "left": left,
+        "last": row.expand(2, 3),
+        "right": right,
+        "token": row[None],
+    }
+    ours = keys.to_ours(theirs)
+    assert {key: tuple(value.shape) for key, value in ours.items()} == {"rows.5": (5, 3), "both": (8, 3), "mask": (3,)}
+    back = keys.to_theirs(ours)
+    assert back.keys() == theirs.keys()
+    assert all(torch.equal(back[key], value) for key, value in theirs.items())
+    misfit = keys.to_ours({"token": table})  # kept as it is, for `load_exactly` to report
+    assert misfit["mask"] is table
+
+
 def test_keys_without_a_rule() -> None:
     """On the way in they keep their names, for `load_exactly` to report; on the way out they are an error."""
     lone, odd = numbered((2,), (2,))
