@@ -64,7 +64,7 @@ SIZES = {
     "l": mar(1024, 16, 16, Diffusion(1280, 8), 3.0),
     "h": mar(1280, 20, 16, Diffusion(1536, 12), 3.2),
     "digits": mar(96, 3, 4, Diffusion(128, 3, Strided(25)), 2.0, 16, Label(10, slots=4), (Patch(2), 8)),
-    "shapes": mar(128, 3, 4, Diffusion(256, 3, Strided(25)), 2.0, 16, Label(4, slots=4), (SMALL, 32)),
+    "shapes": mar(128, 3, 4, Diffusion(256, 3, Strided(25)), 2.0, 16, Label(36, slots=4), (SMALL, 32)),
 }
 TINY = replace(
     mar(16, 1, 2, Diffusion(16, 1, Strided(4)), 2.0, 3, Label(3, slots=2), (Patch(2), 4)),
