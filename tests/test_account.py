@@ -92,6 +92,7 @@ SYSTEMS = {
     "several sites a step": replace(TINY, order=Chunks((1, 3, 3, 3, 3, 2, 1)), wiring=Queries()),
     "everything at once": replace(TINY, order=Chunks((16,)), wiring=Queries()),
     "a window": replace(TINY, backbone=Llama(16, 3, Window(5), hidden_multiple=16)),
+    "masks encoded afresh, a head of several steps": catalogue.spec("mar/tiny"),
     "a decoder": replace(TINY, tokenizer=VQ(8, 4, 8, (1, 2), blocks=1, latent=8, groups=4), size=(8, 8)),
     "masks": replace(TINY, order=Random(5), wiring=Masked()),
     "the surest first": replace(TINY, order=Confidence(4), wiring=Masked()),
