@@ -2,7 +2,7 @@
 
 order      by confidence: after each step fewer sites stay masked, along a curve; trained as any order
 wiring     mask tokens, the whole picture encoded anew in every step
-backbone   BERT, which normalises after its branches, or a U-ViT; the class is slot 0
+backbone   BERT, which normalises after its branches, or a U-ViT; the class is slot 0; small ones a plain transformer
 objective  cross entropy of the masked tokens, whose share follows the same curve; seen ones count a tenth; smoothed targets
 guidance   Muse's, which grows with the steps, or MDT's
 New here: orders/confidence.py and its engine decode/unmask.py, backbones/bert.py, backbones/uvit.py, tokenizers/maskgit_vq.py.
@@ -13,7 +13,7 @@ tokens are those of TiTok's 1-D tokenizer; in its place stands one with as many 
 
 from __future__ import annotations
 
-from ..backbones import Backbone, Bert, UViT
+from ..backbones import Backbone, Bert, Transformer, UViT
 from ..conditions import Label
 from ..decode import Constant, CosineRamp, Guidance, Ramp
 from ..decode.guidance import from_extra
@@ -58,6 +58,11 @@ def falling(noise: float, steps: int) -> Confidence:
     return Confidence(steps, noise=(noise, 0.0), temperature=(noise, 0.0), divisor=(1.3, 0.5))
 
 
+def small(dim: int, depth: int) -> Transformer:
+    """For a CPU: rotary positions let it learn to look around within minutes."""
+    return Transformer(dim, depth, BiasedAttention(4), rotary_base=10000.0, learned=True, dropout=0.0)
+
+
 BERT, FEW = Bert(768, 24, BiasedAttention(16)), Confidence(8, noise=(2.0, 0.0))
 COARSE = MaskGITVQ(4096, 12, multipliers=(1, 1, 1, 2, 2, 4))
 SMALL = MaskGITVQ(256, 16, 16, (1, 2, 2), blocks=1, groups=8)
@@ -67,8 +72,8 @@ SIZES = {
     "titok-s-128": maskgit(UViT(1024, 20), MaskGITVQ(4096, 12), (128, 256), falling(2.8, 64), CosineRamp(6.9, 3.0)),
     # the paper's own, of which there are no weights for PyTorch
     "256": maskgit(Bert(768, 24, BiasedAttention(8)), MaskGITVQ(), (256, 256), Confidence(8, Cosine()), Constant(1.0)),
-    "digits": maskgit(Bert(96, 4, BiasedAttention(4)), Pixel(17), (8, 8), FEW, Constant(1.5), 10),
-    "shapes": maskgit(Bert(128, 6, BiasedAttention(4)), SMALL, (32, 32), FEW, Constant(1.5), 36),
+    "digits": maskgit(small(96, 4), Pixel(17), (8, 8), FEW, Constant(1.5), 10),
+    "shapes": maskgit(small(128, 6), SMALL, (32, 32), FEW, Constant(1.5), 36),
 }
 TINY = maskgit(Bert(16, 2, BiasedAttention(2), MLP(32)), Pixel(5), (4, 4), Random(2), Constant(1.5), 3)
 

@@ -41,7 +41,9 @@ def md4(
         size=(image, image),
         order=order,
         wiring=Masked(),
-        backbone=Transformer(dim, depth, BiasedAttention(heads), modulation=Each(), learned=True),
+        backbone=Transformer(
+            dim, depth, BiasedAttention(heads), modulation=Each(), rotary_base=10000.0, learned=True, dropout=0.02
+        ),
         condition=Label(classes, slots=0, vector=True),
         objective=MaskedDiffusion(),
     )

@@ -15,6 +15,7 @@ from ..decode import Proportional
 from ..keymap import KeyMap
 from ..orders import Random
 from ..system import System
+from ..tokenizers.maskgit_vq import MaskGITVQ
 from ..tokenizers.pixel import Pixel
 from ..wirings import Instructions
 from .llamagen import KEYS as LLAMAGEN
@@ -31,12 +32,14 @@ SIZES = {
     "l": randar(llamagen(24, 16, 1024), 16, guidance=3.4),
     "xl": randar(llamagen(36, 20, 1280), 20),
     "xxl": randar(llamagen(48, 24, 1536), 24),
+    "l-maskgit": randar(llamagen(24, 16, 1024, tokenizer=MaskGITVQ()), 16),  # the same on the tokens of MaskGIT
     "digits": randar(llamagen(4, 4, 96, image=8, tokenizer=Pixel(17), classes=10), 4, steps=22, guidance=2.0),
 }
 TINY = randar(LLAMAGEN_TINY, 2, steps=0)
 
 PUBLISHED = {
     "l": ("randar_0.3b_llamagen_360k_bs_1024_lr_0.0004.safetensors",),
+    "l-maskgit": ("randar_0.3b_maskgit_360k_bs_1024_lr_0.0004.safetensors",),
     "xl": ("randar_0.7b_llamagen_360k_bs_1024_lr_0.0004.safetensors",),
 }
 

@@ -24,11 +24,11 @@ from ..nn.norm import Layer
 from ..orders import Annealed
 from ..system import System
 from ..tokenizers.base import Tokenizer
+from ..tokenizers.maskgit_vq import MaskGITVQ
 from ..tokenizers.pixel import Pixel
-from ..tokenizers.vq import VQ
 from ..wirings import Stepped, Targeted
 
-MASKGIT = VQ(1024, 256, normalise=False)
+MASKGIT = MaskGITVQ()
 DROPOUT = 0.1
 
 

@@ -57,3 +57,21 @@ def test_one_number_decides_a_token() -> None:
     ids = module.sample(hidden, None, 1.0, numbers, Pick())
     assert ids.shape == (2, 3)
     assert torch.equal(module.sample(hidden[1:], None, 1.0, numbers[1:], Pick()), ids[1:])
+
+
+def test_smoothed_targets() -> None:
+    """In training (1 - s) of a target stays and s is spread over the vocabulary; the likelihood is what it was."""
+    smoothed, plain = (Categorical(std=0.5, smoothing=s).build(4, Discrete(5), None) for s in (0.1, 0.0))
+    smoothed.load_state_dict(plain.state_dict())
+    hidden, target = torch.randn(2, 3, 4), torch.randint(5, (2, 3))
+    log_probs = plain.logits(hidden).log_softmax(-1)
+    expected = -(0.9 * log_probs.gather(-1, target[..., None])[..., 0] + 0.1 * log_probs.mean(-1))
+    torch.testing.assert_close(smoothed.loss(hidden, target), expected)
+    torch.testing.assert_close(smoothed.log_prob(hidden, target), plain.log_prob(hidden, target))
+
+
+def test_confidence_is_the_guided_logit() -> None:
+    head = Categorical(bias=True, std=0.5).build(4, Discrete(5), None)
+    hidden, unguided, ids = torch.randn(2, 3, 4), torch.randn(2, 3, 4), torch.randint(5, (2, 3))
+    logits = head.logits(hidden, unguided, 3.0)
+    assert torch.equal(head.confidence(hidden, unguided, 3.0, ids), logits.gather(-1, ids[..., None])[..., 0])
