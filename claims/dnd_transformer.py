@@ -18,6 +18,7 @@ from nextset.data.open import open_dataset
 from nextset.heads.staged import StagedModule
 from nextset.layout import Tokens
 from nextset.objectives.adversarial import TokenizerLoss
+from nextset.pretrained import load_tokenizer
 from nextset.tokenizers.rq import RQ
 from nextset.train import Recipe, Revival, set_up_generator, set_up_tokenizer
 from nextset.wirings import Injected, Shift, Wiring
@@ -27,7 +28,7 @@ from . import Claim
 SIZE, VOCAB = (8, 8), 5
 
 
-def claims(steps: int = 350) -> Iterator[Claim]:
+def claims(steps: int = 300) -> Iterator[Claim]:
     """Codes that follow from each other; then digits, whose codes along the model's depth are added on the way or not; then a count."""
     knowing, apart = second_code(Injected()), second_code(Shift())
     yield Claim(
@@ -39,13 +40,15 @@ def claims(steps: int = 350) -> Iterator[Claim]:
     system = nextset.spec("dnd-transformer/digits")
     with tempfile.TemporaryDirectory() as folder:
         tokenizer = learned_tokenizer(system, Path(folder) / "tokenizer", steps)
-        models = [learned(replace(system, wiring=w), tokenizer, Path(folder), steps) for w in (system.wiring, Shift())]
+        models = [learned(system, tokenizer, Path(folder) / f"{adds}", steps, adds) for adds in (True, False)]
     with_codes, without = map(nats, models)
     yield Claim(
-        f"after {steps} steps, adding the codes before lowers the cost of the further codes of unseen digits",
+        f"after {steps} steps, adding code 1 on the way lowers the cost of code 2 of unseen digits",
         f"{told(with_codes)} against {told(without)} nats a code",
-        "over 0.1 nats lower, further codes together",
-        sum(with_codes[1:]) < sum(without[1:]) - 0.1,
+        "over 0.1 nats lower at code 2",
+        with_codes[1] < without[1] - 0.1,
+        "after so few steps the model has learned little beyond how often a code comes at all, and the two codes of this small "
+        "tokenizer share about 0.3 nats in all, part of which its neighbours tell as well",
     )
     passes, sites, codes = counted(models[0])
     yield Claim(
@@ -87,12 +90,16 @@ def learned_tokenizer(system: System, folder: Path, steps: int) -> str:
     return str(folder)
 
 
-def learned(system: System, tokenizer: str, folder: Path, steps: int) -> Model:
-    """The system after `steps` of training on the tokens of digits."""
-    out = folder / type(system.wiring).__name__
-    recipe = Recipe(steps=steps, lr=3e-3, ema=0.99)
-    set_up_generator(system, "digits", recipe, tokenizer=tokenizer).run(out, sample_every=0, eval_every=0)
-    return nextset.load(out)
+def learned(system: System, tokenizer: str, folder: Path, steps: int, adds: bool) -> Model:
+    """The system after `steps` of training on the tokens of digits; unless `adds`, codes are not added on the way."""
+    torch.manual_seed(0)
+    model = system.build()
+    model.tokenizer.load_state_dict(load_tokenizer(tokenizer)[1].state_dict())
+    if not adds:
+        model.network.wiring.injection = lambda call, tokens, plan: None  # type: ignore[method-assign]
+    recipe = Recipe(steps=steps, lr=3e-3, ema=0)
+    set_up_generator(model, "digits", recipe).run(folder, sample_every=0, eval_every=0)
+    return model.eval()
 
 
 def nats(model: Model) -> list[float]:

@@ -47,7 +47,9 @@ def dnd(
 
 
 EIGHT = (26, 29, 32, 35, 38, 41, 44, 47)
-SMALL = RQ(16, 16, 3, 16, (1, 2), blocks=1, latent=16, groups=8, channels=1)
+SMALL = RQ(
+    64, 4, 2, 16, (1, 2), blocks=1, latent=16, groups=8, channels=1
+)  # few dimensions: codes depend on each other
 FREE, COLD = Unconditional(), Pick(temperature=0.1)
 
 SIZES = {
@@ -55,7 +57,7 @@ SIZES = {
     "xxxl": replace(dnd(32, 2048, (39, 47)), guidance=Constant(1.7)),
     "text": replace(dnd(24, 1536, (47,), replace(RQ16, vocab=4096, codes=1), 384, FREE), pick=COLD),
     "arxiv": replace(dnd(24, 1536, EIGHT, replace(RQ16, codes=8), condition=FREE), pick=COLD),
-    "digits": replace(dnd(4, 96, (1, 2, 3), SMALL, 8, Label(10)), guidance=Constant(1.5)),
+    "digits": replace(dnd(4, 96, (1, 3), SMALL, 8, Label(10)), guidance=Constant(1.5)),
 }
 TINY = dnd(2, 16, (0, 1), RQ(5, 4, 2, 4, (1, 2), 1, latent=4, groups=2, channels=1), 4, Label(3), 16)
 

@@ -219,7 +219,7 @@ def test_caption_logits_and_losses(transformer: Transformer, golden: Golden) -> 
     assert isinstance(network.condition, WordsModule)
     with torch.no_grad():
         prefix, _ = network.hidden_with_prefix(
-            ids, network.condition(transformer.asked), network.plan(0, 2, ids.device)
+            ids, network.condition(transformer.asked), network.plan(0, len(ids), ids.device)
         )
         near(network.condition.logits(prefix), io["text_tf_cond_logits"], LOGITS)
         figures = SIZES["cc3m"].objective.loss(network, Tokens(ids, network.layout), transformer.asked, seed=0)
