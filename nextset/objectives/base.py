@@ -39,6 +39,9 @@ class Scorer(Protocol):
     def hidden_at(self, step: int, tokens: Tensor, conditioning: Conditioning, plan: Plan) -> Tensor:
         """Those of one step alone (B, n, D), where every step is encoded afresh."""
 
+    def noised(self, tokens: Tensor, conditioning: Conditioning, plan: Plan, noisy: Noisy) -> Tensor:
+        """Hidden vectors (B, N, D) by rank where steps see earlier ones as noisy as they are (wiring Beside)."""
+
     def revealed(self, tokens: Tensor, known: Tensor, conditioning: Conditioning) -> Tensor:
         """Hidden vectors (B, N, D) by site, where each sample knows its own sites, (B, N) bool (wiring Masked)."""
 
@@ -64,6 +67,9 @@ class Objective(Spec, ABC):
 
     def check(self, condition: Condition) -> None:
         """Raises UsageError where it cannot train under this condition."""
+
+    def fits(self, head: HeadModule) -> None:
+        """Raises UsageError where it cannot train such a head."""
 
     @abstractmethod
     def loss(

@@ -3,18 +3,21 @@
 from .annealed import Annealed, Mixture
 from .base import Adaptive, Chooser, Order, Plan
 from .budget import Budget
+from .cells import Cells
 from .confidence import Confidence
 from .diagonal import Diagonal
 from .random import Random
 from .raster import Raster
 from .scales import Scales, Schedules
 from .schedules import Falling, Rising, Schedule
+from .subsamples import Subsamples
 from .unmasking import Unmasking
 
 __all__ = [
     "Adaptive",
     "Annealed",
     "Budget",
+    "Cells",
     "Chooser",
     "Confidence",
     "Diagonal",
@@ -28,5 +31,6 @@ __all__ = [
     "Scales",
     "Schedule",
     "Schedules",
+    "Subsamples",
     "Unmasking",
 ]

@@ -1,6 +1,7 @@
 """How do known tokens feed the prediction?"""
 
 from .base import Call, Script, Wiring, WiringModule
+from .beside import Beside
 from .coded import Coded
 from .directed import Directed
 from .injected import Injected
@@ -13,6 +14,7 @@ from .targeted import Targeted
 from .upsampled import Upsampled
 
 __all__ = [
+    "Beside",
     "Call",
     "Causal",
     "Coded",

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from nextset.backbones import Backbone, Bert, Llama, MaskedAutoencoder, Readouts, Transformer, TwoPass, UViT
+from nextset.backbones import Backbone, Bert, Llama, MaskedAutoencoder, Readouts, Stacked, Transformer, TwoPass, UViT
 from nextset.conditions import Condition, Label, Text, Unconditional, Words
 from nextset.decode import (
     Clipped,
@@ -29,22 +29,34 @@ from nextset.decode import (
     Ramp,
 )
 from nextset.errors import UsageError
-from nextset.heads import Categorical, DepthTransformer, Diffusion, Head, Staged, Tied
+from nextset.heads import Categorical, DepthTransformer, Diffusion, Epsilon, Flow, Head, Staged, Tied
 from nextset.layout import Continuous, Discrete, Layout, Tokens, grid, line, pyramid, video
 from nextset.mixers import Attention, BiasedAttention, CosineAttention, Mamba2, Mixer
 from nextset.nn.diffusion import Even, Strided
 from nextset.nn.embedding import CodeVectors, Table
-from nextset.nn.feedforward import MLP
+from nextset.nn.feedforward import GEGLU, MLP
+from nextset.nn.flow import Euler, EulerMaruyama
 from nextset.nn.masking import Arccos, Cosine, Power
 from nextset.nn.modulation import Each, Grouped
 from nextset.nn.norm import RMS, Chain, Layer
 from nextset.nn.places import ResizedMap
 from nextset.nn.rotary import ByOwnAndNext
-from nextset.objectives import AnyOrder, Captioned, MaskedDiffusion, MaskedShare, MaskedTokens, NextSet, Objective
+from nextset.objectives import (
+    AnyOrder,
+    Captioned,
+    CleanContext,
+    MaskedDiffusion,
+    MaskedShare,
+    MaskedTokens,
+    NextSet,
+    NoisyContext,
+    Objective,
+)
 from nextset.objectives.adversarial import TokenizerLoss
 from nextset.orders import (
     Annealed,
     Budget,
+    Cells,
     Confidence,
     Diagonal,
     Falling,
@@ -56,6 +68,7 @@ from nextset.orders import (
     Scales,
     Schedule,
     Schedules,
+    Subsamples,
     Unmasking,
 )
 from nextset.spec import Spec
@@ -69,6 +82,7 @@ from nextset.tokenizers.rq import RQ
 from nextset.tokenizers.scalable import ScalableVQ
 from nextset.tokenizers.vq import VQ
 from nextset.wirings import (
+    Beside,
     Causal,
     Coded,
     Directed,
@@ -149,6 +163,15 @@ TOYS: tuple[Spec, ...] = (
     Directed(CodeVectors()),
     Upsampled(),
     Upsampled(ResizedMap(4)),
+    Cells(1, 2),
+    Cells(2, 1),
+    Subsamples(2, 2),
+    Subsamples(1, 2),
+    Shift(),
+    Instructions(2),
+    Masked(),
+    Beside(),
+    Beside(modulated=False, bias=False),
     Llama(16, 2, Attention(2), hidden_multiple=16),
     Llama(16, 2, Attention(4, 2), dropout=0.0, hidden_multiple=16, rotary_base=100.0),
     Llama(16, 2, Attention(2), hidden_multiple=16, turning=ByOwnAndNext()),
@@ -163,6 +186,11 @@ TOYS: tuple[Spec, ...] = (
     UViT(16, 4, BiasedAttention(2, inner=False), MLP(32), dropout=0.1),
     TwoPass(16, 2, Attention(2), 2, hidden_multiple=16),
     TwoPass(16, 4, Mamba2(4, 8, chunk=3), 2, hidden_multiple=16),
+    Transformer(16, 1, BiasedAttention(2), GEGLU(), RMS(affine=False), start=RMS(), learned=True),
+    Stacked(
+        Transformer(16, 2, BiasedAttention(2), modulation=Each(0.1), learned=True, final=RMS(), modulated_end=False),
+        Transformer(16, 1, BiasedAttention(2), GEGLU(20), modulation=Each(0.1), rotary_base=100.0, dropout=0.0),
+    ),
     Attention(2),
     Attention(4, 2),
     Mamba2(4, 8, chunk=3),
@@ -179,6 +207,9 @@ TOYS: tuple[Spec, ...] = (
     Tied(),
     DepthTransformer(2, BiasedAttention(2)),
     Staged(std=0.02),
+    Flow(EulerMaruyama(3)),
+    Flow(Euler(2), std=0.1),
+    Epsilon(3, std=0.1),
     Unconditional(),
     Label(3, dropout=0.3),
     Label(3, slots=2, vector=True),
@@ -198,6 +229,8 @@ TOYS: tuple[Spec, ...] = (
     MaskedDiffusion(),
     MaskedDiffusion(Power(3.0), 1e-3),
     Captioned(),
+    CleanContext(),
+    NoisyContext(),
     Constant(2.0),
     Linear(3.0, 0.5),
     PowerCosine(3.0, 2.0),
