@@ -79,12 +79,16 @@ def claims(steps: int = 300) -> Iterator[Claim]:
         "a smaller rise",
         rises["noisy"] < rises["clean"],
     )
-    clean, _, foreign = errors["noisy"]
+    shares = {name: (wrong - clean) / (foreign - clean) for name, (clean, wrong, foreign) in errors.items()}
     yield Claim(
-        "and it is not for want of reading: cells of another picture harm it",
-        f"{clean:.4f} to {foreign:.4f} ({foreign / clean - 1:+.1%})",
-        "at least 3 times the rise by perturbed tokens, and over 1%",
-        foreign / clean - 1 > max(0.01, 3 * rises["noisy"]),
+        "and that is a smaller part of what the context is worth to it, which cells of another picture show",
+        ", ".join(
+            f"{name} {shares[name]:.1%} of {foreign / clean - 1:+.1%}" for name, (clean, _, foreign) in errors.items()
+        ),
+        "a smaller part",
+        shares["noisy"] < shares["clean"],
+        "levels near 0, which it meets only when drawing, are rare in its training, so it still reads little of the context: what that is"
+        " worth was 2% after 300 steps and 12% after 1200, with clean context 36% and 80%; the paper trains 800 epochs",
     )
 
 
