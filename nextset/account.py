@@ -150,9 +150,22 @@ class _Drawing:
                 network.backbone(Slots(x, site, Mask(), held, vector, site), cache)
         first = self.script.steps[index]
         calls = itertools.chain([first], itertools.repeat(self.script.again[index] if first.keep else first))
+        known: dict[Call, tuple[Tensor, int]] = {}
+        repeated = 0
 
         def ask(noisy: Noisy | None = None, read: Read | None = None) -> tuple[Tensor, Tensor | None]:
+            """Calls asked over and over are computed once, and counted as often as they are asked."""
+            nonlocal repeated
             call = next(calls)
+            if call in known and read is None:
+                repeated += known[call][1]
+                return known[call][0], None
+            found: list[Tensor] = []
+            cost = multiply_adds(lambda: found.append(answer(call, noisy, read)))
+            known[call] = found[0], cost
+            return found[0], None
+
+        def answer(call: Call, noisy: Noisy | None, read: Read | None) -> Tensor:
             x = network.wiring.fill(call, conditioning.prefix, self.tokens.data, self.plan, noisy)
             vector = network.wiring.vectors(call, conditioning.vector, self.plan, noisy)
 
@@ -164,11 +177,12 @@ class _Drawing:
 
             slots = call.slots(x, self.plan, vector, inject=inject if read else None)
             parts = slots.parts and (Mask(), Mask())
-            return call.predicted(network.backbone(replace(slots, mask=Mask(), parts=parts), cache)), None
+            return call.predicted(network.backbone(replace(slots, mask=Mask(), parts=parts), cache))
 
         if type(network.head).answer is HeadModule.answer:  # asked once, and then the number of sites decides
             return multiply_adds(ask) + self._sampling(len(first.table.predicted))
-        return multiply_adds(lambda: network.head.answer(ask, 1.0, self.drawn[:, first.ranks], self.system.pick))
+        once = multiply_adds(lambda: network.head.answer(ask, 1.0, self.drawn[:, first.ranks], self.system.pick))
+        return once + repeated
 
     def _sampling(self, sites: int) -> int:
         """Of drawing so many sites from their hidden vectors, counted once."""

@@ -217,6 +217,28 @@ class Padded(Rule):
         return [torch.cat([whole, whole.new_zeros(self.rows, *whole.shape[1:])]) for _ in self.theirs]
 
 
+@dataclass(frozen=True)
+class Rearranged(Rule):
+    """One of theirs whose values lie otherwise; `back` undoes `make`."""
+
+    name: str
+    make: Callable[[Tensor], Tensor]
+    back: Callable[[Tensor], Tensor]
+
+    @property
+    def theirs(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The name."""
+        return (self.name,)
+
+    def join(self, pieces: list[Tensor]) -> Tensor:
+        """As ours lie."""
+        return self.make(pieces[0])
+
+    def cut(self, whole: Tensor) -> Sequence[Tensor]:
+        """As theirs lie."""
+        return (self.back(whole),)
+
+
 # -- moves
 
 

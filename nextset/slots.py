@@ -155,13 +155,25 @@ class Mask:
 
 
 @dataclass(frozen=True)
+class Vectors:
+    """Vectors `values` (B, G, D) for AdaLN where many slots share one; `of` (L,) int64 says which each slot takes.
+
+    With `some`, only some slots have one: -1 stands for none, and the slot stays unmodulated (shift 0, scale 0, gate 1).
+    """
+
+    values: Tensor
+    of: Tensor
+    some: bool = False
+
+
+@dataclass(frozen=True)
 class Slots:
     """What a backbone is given.
 
     x (B, L, D) contents; site (L,) or (B, L) int64, the site each slot sits at (-1: none); `mask`; `keep`, how many leading
-    slots later steps may see (these stay in the cache); `vector` (B, D), or (B, L, D) where slots differ, a condition for AdaLN,
-    where there is one; `target`, as `site`, the site that each slot predicts. `filled` and `blank` index the slots with and
-    without a value of their own; `parts` are the masks of each where the blank ones are pure queries (`Mask.parts`). A backbone
+    slots later steps may see (these stay in the cache); `vector` (B, D), or (B, L, D) or `Vectors` where slots differ, a condition
+    for AdaLN, where there is one; `target`, as `site`, the site that each slot predicts. `filled` and `blank` index the slots with
+    and without a value of their own; `parts` are the masks of each where the blank ones are pure queries (`Mask.parts`). A backbone
     that reads codes out on its way calls `inject(depth, h)` with the readout h (B, L, D) of code `depth`, and adds to its stream
     what that returns, (B, L, D).
     """
@@ -170,7 +182,7 @@ class Slots:
     site: Tensor
     mask: Mask
     keep: int = 0
-    vector: Tensor | None = None
+    vector: Tensor | Vectors | None = None
     target: Tensor | None = None
     filled: slice | Tensor = field(default_factory=lambda: slice(None))
     blank: slice | Tensor = field(default_factory=lambda: slice(0, 0))

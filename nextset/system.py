@@ -21,7 +21,7 @@ from .layout import Layout, Tokens
 from .noise import Noise
 from .objectives import NextSet, Objective
 from .orders import Adaptive, Order, Plan, Raster
-from .slots import NONE, PREFIX
+from .slots import NONE, PREFIX, Vectors
 from .spec import Spec
 from .tokenizers.base import Tokenizer, TokenizerModule
 from .wirings import Call, Masked, Script, Shift, Wiring
@@ -173,6 +173,10 @@ class Network(nn.Module):
         """Those of one step alone (B, n, W), where every step is encoded afresh."""
         return self._called(self.script(plan.sizes, tokens.device).steps[step], tokens, conditioning, plan)
 
+    def noised(self, tokens: Tensor, conditioning: Conditioning, plan: Plan, noisy: Noisy) -> Tensor:
+        """Hidden vectors (B, N, W) by rank where steps see earlier ones as noisy as they are; of `tokens` nothing is read."""
+        return self._called(self.script(plan.sizes, tokens.device).noised, tokens, conditioning, plan, noisy)
+
     def revealed(self, tokens: Tensor, known: Tensor, conditioning: Conditioning) -> Tensor:
         """Hidden vectors (B, N, W) by site, where each sample knows its own sites, (B, N) bool."""
         assert isinstance(self.wiring, MaskedModule), "only wiring Masked lets samples know different sites"
@@ -202,7 +206,7 @@ class Network(nn.Module):
         x: Tensor,
         conditioning: Conditioning,
         plan: Plan,
-        vector: Tensor | None,
+        vector: Tensor | Vectors | None,
         inject: Callable[[int, Tensor], Tensor] | None = None,
     ) -> Tensor:
         valid = conditioning.valid

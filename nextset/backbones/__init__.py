@@ -5,6 +5,7 @@ from .bert import Bert
 from .llama import Llama
 from .masked import MaskedAutoencoder
 from .readouts import Readouts
+from .stacked import Stacked
 from .transformer import Transformer
 from .two_pass import TwoPass
 from .twofold import Twofold
@@ -17,6 +18,7 @@ __all__ = [
     "Llama",
     "MaskedAutoencoder",
     "Readouts",
+    "Stacked",
     "Transformer",
     "TwoPass",
     "Twofold",

@@ -64,6 +64,7 @@ class TransformerModule(BackboneModule):
         self.blocks = nn.ModuleList(TransformerBlock(spec) for _ in range(spec.depth))
         if spec.learned:
             self.positions = nn.Parameter(torch.empty(layout.sites + 1, spec.dim).normal_(std=spec.std))
+        self.start = spec.start.build(spec.dim) if spec.start else nn.Identity()
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=spec.std, a=-2 * spec.std, b=2 * spec.std)
@@ -80,7 +81,7 @@ class TransformerModule(BackboneModule):
     def forward(self, slots: Slots, cache: Cache | None = None) -> Tensor:
         """Hidden vectors (B, L, D), normalised."""
         x = slots.x if not self.spec.learned else slots.x + self.positions[slots.site]  # the last row: no site
-        x = F.dropout(x, self.spec.first_dropout, self.training)
+        x = F.dropout(self.start(x), self.spec.first_dropout, self.training)
         context = Context(self.rotary(slots.site, slots.target) if self.rotary else None, slots.mask, slots.keep)
         states = cache.states if cache else [None] * len(self.blocks)
         triples = self._triples(slots)
@@ -109,8 +110,9 @@ class Transformer(Backbone):
 
     `feedforward` None leaves only mixers. `modulation` None: no vector is used; else also the final norm is modulated, unless not
     `modulated_end`. Positions: `rotary_base` > 0 rotary ones, of the sites that `turning` says; `learned` a table of sites
-    (with a row for slots without one). `final` None: no norm at the end. `dropout` acts where mixers and feed-forwards end and,
-    unless there is an `input_dropout`, on the input. `std` of the initial matrices.
+    (with a row for slots without one). `start` normalises the input, positions included; `final` None: no norm at the end.
+    `dropout` acts where mixers and feed-forwards end and, unless there is an `input_dropout`, on the input. `std` of the initial
+    matrices.
     """
 
     dim: int
@@ -127,6 +129,7 @@ class Transformer(Backbone):
     std: float = 0.02
     turning: Turning = ByOwn()
     input_dropout: float | None = None
+    start: Norm | None = None
 
     @property
     def width(self) -> int:

@@ -4,6 +4,8 @@ from .base import Ask, Head, HeadModule, Noisy, Picker
 from .categorical import Categorical
 from .depth import DepthTransformer
 from .diffusion import Diffusion
+from .epsilon import Epsilon
+from .flow import Flow
 from .staged import Staged
 from .tied import Tied
 
@@ -12,6 +14,8 @@ __all__ = [
     "Categorical",
     "DepthTransformer",
     "Diffusion",
+    "Epsilon",
+    "Flow",
     "Head",
     "HeadModule",
     "Noisy",

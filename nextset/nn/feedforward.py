@@ -46,6 +46,20 @@ class MLPModule(nn.Module):
         return F.dropout(self.fall(hidden), self.dropout, self.training)
 
 
+class GEGLUModule(nn.Module):
+    """fall(gelu(gate) * value), with biases (Shazeer 2020); gate and value are the halves of one map."""
+
+    def __init__(self, dim: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.rise, self.fall = nn.Linear(dim, 2 * hidden), nn.Linear(hidden, dim)
+        self.dropout = dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, L, D) to (B, L, D)."""
+        gate, value = self.rise(x).chunk(2, dim=-1)
+        return F.dropout(self.fall(F.gelu(gate) * value), self.dropout, self.training)
+
+
 @dataclass(frozen=True)
 class FeedForward(Spec, ABC):
     """Describes a feed-forward layer."""
@@ -69,3 +83,14 @@ class MLP(FeedForward):
     def build(self, dim: int, dropout: float) -> MLPModule:
         """The layer."""
         return MLPModule(dim, self.hidden or 4 * dim, self.tanh, self.inner, dropout)
+
+
+@dataclass(frozen=True)
+class GEGLU(FeedForward):
+    """A gated layer; the inner width is `hidden`, or 8/3 dim rounded down where that is 0 (as many weights as `MLP`)."""
+
+    hidden: int = 0
+
+    def build(self, dim: int, dropout: float) -> GEGLUModule:
+        """The layer."""
+        return GEGLUModule(dim, self.hidden or 8 * dim // 3, dropout)

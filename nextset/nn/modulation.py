@@ -2,7 +2,8 @@
 
     x + gate * branch(norm(x) * (1 + scale) + shift)
 
-The vector is (B, D) for all slots, or (B, L, D) where slots differ. Legend: B batch, L slots, D width, R branches of a block.
+The vector is (B, D) for all slots, or (B, L, D) or `Vectors` where slots differ. Legend: B batch, L slots, D width, R branches of a
+block, G vectors.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UsageError
+from ..slots import Vectors
 from ..spec import Spec
 
 Triple = tuple[Tensor, Tensor, Tensor]  # shift, scale, gate, each (B, 1 or L, D)
@@ -30,8 +32,8 @@ class ModulationModule(nn.Module, ABC):
     """Gives every block its shifts, scales and gates."""
 
     @abstractmethod
-    def forward(self, vector: Tensor) -> list[tuple[Triple, ...]]:
-        """For each block, for each of its branches, (shift, scale, gate), of the vector (B, D) or (B, L, D)."""
+    def forward(self, vector: Tensor | Vectors) -> list[tuple[Triple, ...]]:
+        """For each block, for each of its branches, (shift, scale, gate), of the vector (B, D), (B, L, D) or one for many slots."""
 
 
 class EachModule(ModulationModule):
@@ -45,10 +47,10 @@ class EachModule(ModulationModule):
             assert isinstance(layer, nn.Linear)
             _initialise(layer, spec.std, spec.gate, dim)
 
-    def forward(self, vector: Tensor) -> list[tuple[Triple, ...]]:
+    def forward(self, vector: Tensor | Vectors) -> list[tuple[Triple, ...]]:
         """A product a block."""
-        active = F.silu(vector)
-        return [_triples(layer(active), self.branches) for layer in self.maps]
+        active = F.silu(_values(vector))
+        return [_triples(layer(active), self.branches, vector) for layer in self.maps]
 
 
 class GroupedModule(ModulationModule):
@@ -61,10 +63,10 @@ class GroupedModule(ModulationModule):
         self.tables = nn.Parameter(torch.randn(depth, 3 * branches * dim) / dim**0.5)
         _initialise(self.map, spec.std, spec.gate, dim)
 
-    def forward(self, vector: Tensor) -> list[tuple[Triple, ...]]:
+    def forward(self, vector: Tensor | Vectors) -> list[tuple[Triple, ...]]:
         """One product for all blocks."""
-        chunks = self.map(F.silu(vector)).chunk(self.groups, dim=-1)
-        return [_triples(chunks[i % self.groups] + self.tables[i], self.branches) for i in range(self.depth)]
+        chunks = self.map(F.silu(_values(vector))).chunk(self.groups, dim=-1)
+        return [_triples(chunks[i % self.groups] + self.tables[i], self.branches, vector) for i in range(self.depth)]
 
 
 def _initialise(layer: nn.Linear, std: float, gate: float | None, dim: int) -> None:
@@ -75,10 +77,25 @@ def _initialise(layer: nn.Linear, std: float, gate: float | None, dim: int) -> N
         nn.init.normal_(layer.weight.view(-1, 3, dim, dim)[:, 2], std=gate)
 
 
-def _triples(flat: Tensor, branches: int) -> tuple[Triple, ...]:
-    """(B, [L,] 3 R D), branch by branch (shift, scale, gate), as triples that broadcast over slots."""
-    flat = flat[:, None] if flat.ndim == 2 else flat
-    parts = flat.chunk(3 * branches, dim=-1)
+def _values(vector: Tensor | Vectors) -> Tensor:
+    return vector.values if isinstance(vector, Vectors) else vector
+
+
+def _spread(flat: Tensor, vector: Tensor | Vectors, rest: tuple[float, ...]) -> Tensor:
+    """What was made of vectors, (B, [L or G,] n D), for every slot; slots without one get the n numbers `rest`."""
+    if not isinstance(vector, Vectors):
+        return flat[:, None] if flat.ndim == 2 else flat
+    if vector.some:
+        row = flat.new_empty(len(flat), 1, flat.shape[-1])
+        for part, number in zip(row.chunk(len(rest), dim=-1), rest, strict=True):
+            part.fill_(number)
+        flat = torch.cat([flat, row], dim=1)
+    return flat[:, vector.of]  # index -1 is the last row
+
+
+def _triples(flat: Tensor, branches: int, vector: Tensor | Vectors) -> tuple[Triple, ...]:
+    """(B, [L or G,] 3 R D), branch by branch (shift, scale, gate), as triples that broadcast over slots."""
+    parts = _spread(flat, vector, (0.0, 0.0, 1.0) * branches).chunk(3 * branches, dim=-1)
     return tuple((parts[i], parts[i + 1], parts[i + 2]) for i in range(0, 3 * branches, 3))
 
 
@@ -137,7 +154,7 @@ class ModulatedNorm(nn.Module):
         nn.init.normal_(self.map.weight, std=std)
         nn.init.zeros_(self.map.bias)
 
-    def forward(self, x: Tensor, vector: Tensor) -> Tensor:
-        """(B, L, D) under a vector (B, D) or (B, L, D)."""
-        shift, scale = self.map(F.silu(vector if vector.ndim == 3 else vector[:, None])).chunk(2, dim=-1)
+    def forward(self, x: Tensor, vector: Tensor | Vectors) -> Tensor:
+        """(B, L, D) under a vector (B, D) or (B, L, D), or one for many slots."""
+        shift, scale = _spread(self.map(F.silu(_values(vector))), vector, (0.0, 0.0)).chunk(2, dim=-1)
         return modulate(self.norm(x), shift, scale)

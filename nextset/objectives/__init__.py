@@ -3,6 +3,7 @@
 from .any_order import AnyOrder
 from .base import Objective, Scorer
 from .captioned import Captioned
+from .denoising import CleanContext, NoisyContext
 from .masked_diffusion import MaskedDiffusion
 from .masked_share import MaskedShare
 from .masked_tokens import MaskedTokens
@@ -12,11 +13,13 @@ from .next_set import NextSet
 __all__ = [
     "AnyOrder",
     "Captioned",
+    "CleanContext",
     "MaskedDiffusion",
     "MaskedShare",
     "MaskedTokens",
     "NextPatch",
     "NextSet",
+    "NoisyContext",
     "Objective",
     "Scorer",
 ]

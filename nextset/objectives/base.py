@@ -43,6 +43,9 @@ class Scorer(Protocol):
     def hidden_at(self, step: int, tokens: Tensor, conditioning: Conditioning, plan: Plan) -> Tensor:
         """Those of one step alone (B, n, D), where every step is encoded afresh."""
 
+    def noised(self, tokens: Tensor, conditioning: Conditioning, plan: Plan, noisy: Noisy) -> Tensor:
+        """Hidden vectors (B, N, D) by rank where steps see earlier ones as noisy as they are (wiring Beside)."""
+
     def revealed(self, tokens: Tensor, known: Tensor, conditioning: Conditioning) -> Tensor:
         """Hidden vectors (B, N, D) by site, where each sample knows its own sites, (B, N) bool (wiring Masked)."""
 

@@ -3,6 +3,7 @@
 from .annealed import Annealed, Mixture
 from .base import Adaptive, Chooser, Order, Plan
 from .budget import Budget
+from .cells import Cells
 from .confidence import Confidence
 from .diagonal import Diagonal
 from .random import Random
@@ -10,6 +11,7 @@ from .raster import Raster
 from .regions import Regions
 from .scales import Scales, Schedules
 from .schedules import Falling, Rising, Schedule
+from .subsamples import Subsamples
 from .unmasking import Unmasking
 from .wavefront import Wavefront
 
@@ -17,6 +19,7 @@ __all__ = [
     "Adaptive",
     "Annealed",
     "Budget",
+    "Cells",
     "Chooser",
     "Confidence",
     "Diagonal",
@@ -31,6 +34,7 @@ __all__ = [
     "Scales",
     "Schedule",
     "Schedules",
+    "Subsamples",
     "Unmasking",
     "Wavefront",
 ]

@@ -1,6 +1,7 @@
 """How do known tokens feed the prediction?"""
 
 from .base import Call, Script, Wiring, WiringModule
+from .beside import Beside
 from .coded import Coded
 from .directed import Directed
 from .groups import Groups
@@ -15,6 +16,7 @@ from .targeted import Targeted
 from .upsampled import Upsampled
 
 __all__ = [
+    "Beside",
     "Call",
     "Causal",
     "Coded",

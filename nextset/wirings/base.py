@@ -19,7 +19,7 @@ from ..errors import UsageError
 from ..heads import Noisy
 from ..layout import Codec, Layout, Unit
 from ..orders.base import Plan
-from ..slots import BLANK, NONE, PREFIX, Mask, Slots, SlotTable
+from ..slots import BLANK, NONE, PREFIX, Mask, Slots, SlotTable, Vectors
 from ..spec import Spec
 
 
@@ -42,8 +42,10 @@ class WiringModule(nn.Module, ABC):
         noisy versions of the predicted tokens in blank slots.
         """
 
-    def vectors(self, call: Call, vector: Tensor | None, plan: Plan, noisy: Noisy | None = None) -> Tensor | None:
-        """The vector of AdaLN, (B, D) for all slots or (B, L, D) for each, made of that of the condition (B, D)."""
+    def vectors(
+        self, call: Call, vector: Tensor | None, plan: Plan, noisy: Noisy | None = None
+    ) -> Tensor | Vectors | None:
+        """The vector of AdaLN, (B, D) for all slots, (B, L, D) or `Vectors` for each, made of that of the condition (B, D)."""
         return vector
 
     def injection(self, call: Call, tokens: Tensor, plan: Plan) -> Callable[[int, Tensor], Tensor] | None:
@@ -81,6 +83,10 @@ class Wiring(Spec, ABC):
     def check(self, sizes: tuple[int, ...], layout: Layout) -> None:
         """Raises UsageError where it cannot follow an order that takes these steps on `layout`."""
 
+    def noised(self, sizes: tuple[int, ...], prefix: int) -> SlotTable:
+        """The slots of a sequence whose steps see earlier ones as noisy as they are. Raises UsageError where there are none."""
+        raise UsageError(f"wiring {type(self).__name__} has no noisy context; use Beside()")
+
     @abstractmethod
     def build(self, dim: int, unit: Unit, layout: Layout, codec: Codec) -> WiringModule:
         """The module that fills the slots with vectors of width `dim`; `codec` are the methods of the tokenizer that it may call."""
@@ -104,6 +110,13 @@ class Script:
         """The one call of training."""
         table = self._wiring.whole(self._sizes, self.prefix)
         return self._call(table, table, 0)
+
+    @functools.cached_property
+    @torch.inference_mode(False)
+    def noised(self) -> Call:
+        """The one call of training on noisy context."""
+        table = self._wiring.noised(self._sizes, self.prefix)
+        return Call(table, Mask.between(table, table).to(self.device), 0, self.device)
 
     @functools.cached_property
     @torch.inference_mode(False)
@@ -179,6 +192,7 @@ class Call:
     ) -> None:
         self.table, self.mask, self.keep = table, mask.to(device), keep
         self.parts = parts and (parts[0].to(device), parts[1].to(device))
+        self._device = device
         self.ranks = _compact(table.predicted, device)
         self.predictors = _compact(table.predictors(), device)
         self._second = _Second(table, device) if (table.also != NONE).any() else None
@@ -190,6 +204,12 @@ class Call:
         self.carried = _compact(table.holds - BLANK, device)
         self._order = _compact(np.argsort(np.concatenate(kinds)), device)
         self._at, self._predicts = (_Ranks(column, device) for column in (table.at, table.predicts))
+
+    @functools.cached_property
+    @torch.inference_mode(False)
+    def blocks(self) -> Blocks:
+        """The blocks of blank slots: those of one group."""
+        return Blocks(self.table, self._device)
 
     def arrange(self, prefix: Tensor, held: Tensor, blank: Tensor | None = None) -> Tensor:
         """The three parts (B, ..., D) in the order of the slots, (B, L, D)."""
@@ -209,7 +229,7 @@ class Call:
         self,
         x: Tensor,
         plan: Plan,
-        vector: Tensor | None = None,
+        vector: Tensor | Vectors | None = None,
         valid: Tensor | None = None,
         inject: Callable[[int, Tensor], Tensor] | None = None,
     ) -> Slots:
@@ -233,6 +253,23 @@ class Call:
         A linear head on that averages the two logits.
         """
         return hidden[:, self.predictors] if self._second is None else self._second.meet(hidden)
+
+
+class Blocks:
+    """Blank slots by group. `first` indexes the first of each among the blank ones.
+
+    `of` (L,) int64 says for every slot in which block it is; -1: in none. In `clean` these have the number after the last block's
+    instead. `only`: one block is all there is.
+    """
+
+    def __init__(self, table: SlotTable, device: torch.device) -> None:
+        blank = table.holds == BLANK
+        _, first, inverse = np.unique(table.group[blank], return_index=True, return_inverse=True)
+        of = np.full(len(table), -1)
+        of[blank] = inverse
+        self.first, self.only = _compact(first, device), len(first) == 1 and bool(blank.all())
+        self.of = torch.as_tensor(of, device=device)
+        self.clean = torch.as_tensor(np.where(blank, of, len(first)), device=device)
 
 
 class _Ranks:

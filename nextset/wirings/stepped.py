@@ -36,7 +36,9 @@ class SteppedModule(WiringModule):
     def vectors(self, call: Call, vector: Tensor | None, plan: Plan, noisy: Noisy | None = None) -> Tensor:
         """That of the wiring below and the row of what the slot holds, (B, L, D)."""
         below = self.inner.vectors(call, vector, plan, noisy)
-        assert below is not None, "Network checks that there is a vector"
+        assert isinstance(below, Tensor), (
+            "Network checks that there is a vector, and Stepped that nobody else changes it"
+        )
         below = below[:, None] if below.ndim == 2 else below
         return below + self.steps[0, call.carried].to(below.dtype)
 
@@ -53,6 +55,10 @@ class Stepped(Wiring):
     std: float = 0.02
 
     def __post_init__(self) -> None:
+        if self.wiring.modulates:
+            raise UsageError(
+                f"{self}: wiring {type(self.wiring).__name__} has a use of its own for the vector of AdaLN"
+            )
         if self.wiring.afresh:
             raise UsageError(
                 f"{self}: every step of wiring {type(self.wiring).__name__} is a new sequence, without places"

@@ -14,7 +14,18 @@ from typing import Any, TypeVar
 
 import torch
 
-from nextset.backbones import Backbone, Bert, Llama, MaskedAutoencoder, Readouts, Transformer, Twofold, TwoPass, UViT
+from nextset.backbones import (
+    Backbone,
+    Bert,
+    Llama,
+    MaskedAutoencoder,
+    Readouts,
+    Stacked,
+    Transformer,
+    Twofold,
+    TwoPass,
+    UViT,
+)
 from nextset.conditions import Condition, Label, Text, Unconditional, Words
 from nextset.decode import (
     Clipped,
@@ -29,12 +40,13 @@ from nextset.decode import (
     Ramp,
 )
 from nextset.errors import UsageError
-from nextset.heads import Categorical, DepthTransformer, Diffusion, Head, Staged, Tied
+from nextset.heads import Categorical, DepthTransformer, Diffusion, Epsilon, Flow, Head, Staged, Tied
 from nextset.layout import Continuous, Discrete, Layout, Tokens, grid, line, pyramid, video
 from nextset.mixers import Attention, BiasedAttention, CosineAttention, Mamba2, Mixer
 from nextset.nn.diffusion import Even, Strided
 from nextset.nn.embedding import CodeVectors, Table
-from nextset.nn.feedforward import MLP
+from nextset.nn.feedforward import GEGLU, MLP
+from nextset.nn.flow import Euler, EulerMaruyama
 from nextset.nn.masking import Arccos, Cosine, Power
 from nextset.nn.modulation import Each, Grouped
 from nextset.nn.norm import RMS, Chain, Layer
@@ -43,17 +55,20 @@ from nextset.nn.rotary import ByOwnAndNext
 from nextset.objectives import (
     AnyOrder,
     Captioned,
+    CleanContext,
     MaskedDiffusion,
     MaskedShare,
     MaskedTokens,
     NextPatch,
     NextSet,
+    NoisyContext,
     Objective,
 )
 from nextset.objectives.adversarial import TokenizerLoss
 from nextset.orders import (
     Annealed,
     Budget,
+    Cells,
     Confidence,
     Diagonal,
     Falling,
@@ -66,6 +81,7 @@ from nextset.orders import (
     Scales,
     Schedule,
     Schedules,
+    Subsamples,
     Unmasking,
     Wavefront,
 )
@@ -80,6 +96,7 @@ from nextset.tokenizers.rq import RQ
 from nextset.tokenizers.scalable import ScalableVQ
 from nextset.tokenizers.vq import VQ
 from nextset.wirings import (
+    Beside,
     Causal,
     Coded,
     Directed,
@@ -165,6 +182,15 @@ TOYS: tuple[Spec, ...] = (
     Directed(CodeVectors()),
     Upsampled(),
     Upsampled(ResizedMap(4)),
+    Cells(1, 2),
+    Cells(2, 1),
+    Subsamples(2, 2),
+    Subsamples(1, 2),
+    Shift(),
+    Instructions(2),
+    Masked(),
+    Beside(),
+    Beside(modulated=False, bias=False),
     Llama(16, 2, Attention(2), hidden_multiple=16),
     Llama(16, 2, Attention(4, 2), dropout=0.0, hidden_multiple=16, rotary_base=100.0),
     Llama(16, 2, Attention(2), hidden_multiple=16, turning=ByOwnAndNext()),
@@ -184,6 +210,11 @@ TOYS: tuple[Spec, ...] = (
     UViT(16, 4, BiasedAttention(2, inner=False), MLP(32), dropout=0.1),
     TwoPass(16, 2, Attention(2), 2, hidden_multiple=16),
     TwoPass(16, 4, Mamba2(4, 8, chunk=3), 2, hidden_multiple=16),
+    Transformer(16, 1, BiasedAttention(2), GEGLU(), RMS(affine=False), start=RMS(), learned=True),
+    Stacked(
+        Transformer(16, 2, BiasedAttention(2), modulation=Each(0.1), learned=True, final=RMS(), modulated_end=False),
+        Transformer(16, 1, BiasedAttention(2), GEGLU(20), modulation=Each(0.1), rotary_base=100.0, dropout=0.0),
+    ),
     Attention(2),
     Attention(4, 2),
     Mamba2(4, 8, chunk=3),
@@ -200,6 +231,9 @@ TOYS: tuple[Spec, ...] = (
     Tied(),
     DepthTransformer(2, BiasedAttention(2)),
     Staged(std=0.02),
+    Flow(EulerMaruyama(3)),
+    Flow(Euler(2), std=0.1),
+    Epsilon(3, std=0.1),
     Unconditional(),
     Label(3, dropout=0.3),
     Label(3, slots=2, vector=True),
@@ -220,6 +254,8 @@ TOYS: tuple[Spec, ...] = (
     MaskedDiffusion(Power(3.0), 1e-3),
     Captioned(),
     NextPatch(),
+    CleanContext(),
+    NoisyContext(),
     Constant(2.0),
     Linear(3.0, 0.5),
     PowerCosine(3.0, 2.0),

@@ -158,19 +158,26 @@ def test_vectors_loss_teaches(head: Head, unit: Continuous) -> None:
     assert torch.equal(module.loss(hidden, target), loss)
 
 
+def answered(
+    module: HeadModule, hidden: Tensor, unguided: Tensor | None, scale: float, numbers: Tensor, pick: Pick
+) -> Tensor:
+    """Tokens (B, n, ...) from a network that says the same whenever a head asks."""
+    return module.answer(lambda noisy=None, read=None: (hidden, unguided), scale, numbers, pick)
+
+
 @over_vectors
 @torch.no_grad()
 def test_vectors_are_each_sites_own(head: Head, unit: Continuous) -> None:
     """A site's vector follows from its own hidden vector and numbers alone, guided or not; other numbers give another."""
     module, hidden, numbers = setting(head, unit)
     for unguided, scale in ((None, 1.0), (torch.randn_like(hidden), 2.0)):
-        together = module.sample(hidden, unguided, scale, numbers, Pick())
+        together = answered(module, hidden, unguided, scale, numbers, Pick())
         assert together.shape == (2, SITES, unit.dim)
-        alone = module.sample(
-            hidden[1:, 1:2], None if unguided is None else unguided[1:, 1:2], scale, numbers[1:, 1:2], Pick()
+        alone = answered(
+            module, hidden[1:, 1:2], None if unguided is None else unguided[1:, 1:2], scale, numbers[1:, 1:2], Pick()
         )
         torch.testing.assert_close(alone, together[1:, 1:2], rtol=1e-9, atol=1e-9)
-        others = module.sample(hidden, unguided, scale, module.draw(Noise(2, range(2)), SITES), Pick())
+        others = answered(module, hidden, unguided, scale, module.draw(Noise(2, range(2)), SITES), Pick())
         assert not torch.isclose(others, together).any()
 
 
@@ -179,11 +186,11 @@ def test_vectors_are_each_sites_own(head: Head, unit: Continuous) -> None:
 def test_vectors_guided_by_1_or_0_are_one_half(head: Head, unit: Continuous) -> None:
     """u + s (c - u): equal halves guide nowhere, whatever the scale; s = 1 is the conditional half."""
     module, hidden, numbers = setting(head, unit)
-    plain = module.sample(hidden, None, 1.0, numbers, Pick())
-    torch.testing.assert_close(module.sample(hidden, hidden, 3.0, numbers, Pick()), plain, rtol=1e-9, atol=1e-9)
+    plain = answered(module, hidden, None, 1.0, numbers, Pick())
+    torch.testing.assert_close(answered(module, hidden, hidden, 3.0, numbers, Pick()), plain, rtol=1e-9, atol=1e-9)
     other = torch.randn_like(hidden)
-    torch.testing.assert_close(module.sample(hidden, other, 1.0, numbers, Pick()), plain, rtol=1e-9, atol=1e-9)
-    assert not torch.isclose(module.sample(hidden, other, 2.0, numbers, Pick()), plain).any()
+    torch.testing.assert_close(answered(module, hidden, other, 1.0, numbers, Pick()), plain, rtol=1e-9, atol=1e-9)
+    assert not torch.isclose(answered(module, hidden, other, 2.0, numbers, Pick()), plain).any()
 
 
 @over_vectors

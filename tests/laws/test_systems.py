@@ -18,6 +18,7 @@ from nextset.wirings.base import script
 from .toys import (
     SYSTEMS,
     all_tokens,
+    asked_again,
     assert_drawn_from,
     conditions,
     drawn_plan,
@@ -26,6 +27,7 @@ from .toys import (
     incremental,
     likelihood,
     lively,
+    noisy_tokens,
     place,
     random_images,
     random_tokens,
@@ -68,7 +70,7 @@ def test_causality_by_gradient(name: str) -> None:
         return filled[-1][0]
 
     network.wiring.fill = watched  # type: ignore[method-assign]
-    hidden = network.hidden(tokens, network.condition(condition), plan)
+    hidden = network.hidden(tokens, network.condition(condition), plan, noisy_tokens(model, 2, plan))
     shown = torch.zeros(sites, dtype=torch.bool)  # a slot that carries many values is known by the latest one
     for _, holds in filled:
         shown[holds[holds >= 0]] = True
@@ -93,13 +95,14 @@ def test_causality_by_poison(name: str) -> None:
     model = lively(tiny(name), double=True)
     tokens, condition = random_tokens(model, 2), conditions(model, 2)
     network, plan = model.network, drawn_plan(model, 0, 2)
-    clean, readouts = network.hidden(tokens, network.condition(condition), plan), model.system.backbone.readouts
+    noisy, readouts = noisy_tokens(model, 2, plan), model.system.backbone.readouts
+    clean = network.hidden(tokens, network.condition(condition), plan, noisy)
     for (start, end), code in itertools.product(itertools.pairwise(plan.starts), range(readouts)):
         ranks, others = plan.to_ranks(tokens), plan.to_ranks(random_tokens(model, 2, seed=start + 1))
         ranks[:, end:] = others[:, end:]
         own = (slice(None), slice(start, end), *([slice(code, None)] if readouts > 1 else []))
         ranks[own] = others[own]
-        poisoned = network.hidden(plan.to_sites(ranks), network.condition(condition), plan)
+        poisoned = network.hidden(plan.to_sites(ranks), network.condition(condition), plan, noisy)
         assert torch.equal(poisoned[:, :start], clean[:, :start])
         known = (code + 1) * clean.shape[2] // readouts
         assert torch.equal(poisoned[:, start:end, :known], clean[:, start:end, :known])
@@ -124,6 +127,25 @@ def test_parallel_is_incremental(name: str, guidance: Guidance) -> None:
         for half, whole in zip(halves, expected, strict=True):
             if half is not None and whole is not None:
                 assert torch.allclose(half, whole[:, start:end], rtol=1e-5, atol=1e-5 * largest)
+
+
+def test_a_step_asked_again_says_the_same(name: str) -> None:
+    """Law 3 for heads that ask several times: without the slots that the first call has kept, the answer is the same."""
+    model = lively(tiny(name))
+    plan = drawn_plan(model, 0, 2)
+    script = model.network.script(plan.sizes, torch.device("cpu"))
+    if any(
+        len(again.table.predicted) < len(call.table.predicted)
+        for again, call in zip(script.again, script.steps, strict=True)
+    ):
+        pytest.skip("slots that predict stay in the cache, so a step is asked once")
+    guidance = Constant(2.0 if guidable(model.system) else 1.0)
+    for first, *others in asked_again(model, random_tokens(model, 2), conditions(model, 2), guidance, plan, 3):
+        for other in others:
+            for before, after in zip(first, other, strict=True):
+                assert (before is None) == (after is None)
+                if before is not None and after is not None:
+                    assert torch.allclose(before, after, rtol=1e-5, atol=1e-5 * before.abs().max())
 
 
 def test_whole_and_steps_agree(name: str) -> None:

@@ -17,7 +17,7 @@ from nextset.backbones import Backbone, TwoPass
 from nextset.conditions import Condition, Text, Words
 from nextset.decode import Constant, Guidance, Pick, decode
 from nextset.decode.loop import Clamp
-from nextset.heads import Ask, Head
+from nextset.heads import Ask, Head, Noisy
 from nextset.layout import Continuous, Discrete, Tokens, blank
 from nextset.mixers import Attention, Mamba2, Mixer
 from nextset.nn.embedding import CodeVectors
@@ -192,6 +192,24 @@ def same(model: Model, ours: Tensor, theirs: Tensor) -> bool:
     return torch.allclose(ours, theirs, rtol=0, atol=1e-4)
 
 
+def noisy_tokens(model: Model, batch: int, plan: Plan) -> Noisy | None:
+    """Fixed noisy tokens by rank, each step at a level of its own, where tokens are vectors; wirings without such slots read none."""
+    unit = model.system.tokenizer.unit
+    if isinstance(unit, Discrete):
+        return None
+    generator = torch.Generator().manual_seed(1)
+    levels = torch.rand(batch, len(plan.sizes), generator=generator)
+    values = torch.randn(batch, sum(plan.sizes), unit.dim, generator=generator)
+    return Noisy(
+        values.to(next(model.network.parameters()).dtype), levels.repeat_interleave(torch.tensor(plan.sizes), 1)
+    )
+
+
+def part_of(noisy: Noisy | None, ranks: Tensor) -> Noisy | None:
+    """Those of some ranks."""
+    return noisy and Noisy(noisy.values[:, ranks], noisy.level[:, ranks])
+
+
 def conditions(model: Model, batch: int) -> Tensor:
     """Prepared conditions that differ along the batch where the system has any."""
     return model.network.condition.prepare(asked(model.system.condition, batch), batch, torch.device("cpu"))
@@ -202,9 +220,9 @@ Halves = tuple[Tensor, Tensor | None]  # hidden vectors (B, N, W) by rank, and u
 
 def teacher_forced(model: Model, tokens: Tensor, condition: Tensor, plan: Plan, guided: bool) -> Halves:
     """What the head is given for all sites, in one pass; the second half where `guided`."""
-    network, part = model.network, model.network.condition
-    asked = network.hidden(tokens, part(condition), plan)
-    return asked, network.hidden(tokens, part.null(condition), plan) if guided else None
+    network, part, noisy = model.network, model.network.condition, noisy_tokens(model, len(tokens), plan)
+    asked = network.hidden(tokens, part(condition), plan, noisy)
+    return asked, network.hidden(tokens, part.null(condition), plan, noisy) if guided else None
 
 
 def drawn_plan(model: Model, seed: int, batch: int) -> Plan:
@@ -224,18 +242,25 @@ def each_order(model: Model, seed: int, batch: int) -> Iterator[tuple[Plan, int]
 
 def incremental(model: Model, tokens: Tensor, condition: Tensor, guidance: Guidance, plan: Plan) -> list[Halves]:
     """What the head is given in each step of the engine, through the cache, when every token is given."""
+    return [halves[0] for halves in asked_again(model, tokens, condition, guidance, plan, 1)]
+
+
+def asked_again(
+    model: Model, tokens: Tensor, condition: Tensor, guidance: Guidance, plan: Plan, times: int
+) -> list[list[Halves]]:
+    """The same for a head that asks the network so many times in each step."""
     network, layout, unit = model.network, model.system.layout, model.system.tokenizer.unit
-    seen: list[Halves] = []
+    noisy, seen = noisy_tokens(model, len(tokens), plan), []
 
     def read(code: int, hidden: Tensor, unguided: Tensor | None) -> Tensor:
         return torch.zeros(hidden.shape[:2], dtype=torch.int64)  # what is given takes its place
 
-    def answer(ask: Ask, scale: float, drawn: Tensor, pick: object) -> Tensor:
-        seen.append(ask(read=read))
-        return torch.zeros_like(tokens[:, : drawn.shape[1]])
+    def answer(ask: Ask, scale: float, ranks: Tensor, pick: object) -> Tensor:
+        seen.append([ask(part_of(noisy, ranks[0]), read) for _ in range(times)])
+        return torch.zeros_like(tokens[:, : ranks.shape[1]])
 
     given = Clamp(torch.ones(len(tokens), layout.sites, dtype=torch.bool), tokens)
-    start, drawn = blank(unit, layout, len(tokens), tokens.device), torch.zeros(len(tokens), layout.sites)
+    start, drawn = blank(unit, layout, len(tokens), tokens.device), torch.arange(layout.sites).expand(len(tokens), -1)
     with torch.inference_mode(), pytest.MonkeyPatch.context() as patched:
         patched.setattr(network.head, "answer", answer)
         guided = any(scale != 1 for scale in guidance.scales(plan.sizes))

@@ -1,0 +1,120 @@
+"""xAR (Ren et al. 2025, arXiv 2502.20388): the next token is an X, here a cell of latents, which a flow draws as a whole.
+
+tokenizer  MAR's KL-VAE, 16 numbers a site
+order      2 x 2 cells, row by row; X may as well be a token, every second site, or the whole image: another order, nothing else
+wiring     the noisy cell beside the clean ones before it; both go through one map, and clean slots have noise level 0
+backbone   two transformers with a map between them, modulated by class and level, rotary and learned positions
+head       the velocity of the flow from noise; the backbone is asked 40 or 50 times a cell
+objective  one noisy sequence: a cell sees the earlier ones as noisy as they are, each at a level of its own
+New here: the flow in heads/flow.py, and training on noisy context (`Wiring.noised`, objectives/denoising.py).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ..backbones import Stacked, Transformer
+from ..conditions import Label
+from ..decode import Linear
+from ..heads import Flow
+from ..keymap import KeyMap, Made, Permuted, Rearranged, Rule
+from ..layout import grid
+from ..mixers import BiasedAttention
+from ..nn.feedforward import GEGLU
+from ..nn.flow import EulerMaruyama
+from ..nn.modulation import Each
+from ..nn.norm import RMS
+from ..noise import Noise
+from ..objectives import NoisyContext
+from ..orders import Cells
+from ..system import System
+from ..tokenizers.kl_vae import KLVAE
+from ..tokenizers.patch import Patch
+from ..wirings import Beside
+
+
+def xar(depth: int, heads: int, dim: int, steps: int = 50, guidance: float = 2.2, classes: int = 1000) -> System:
+    """Twice `depth` blocks of `dim`; a cell takes `steps` evaluations. Matrices start as wide as Xavier's."""
+    stack = Transformer(
+        dim,
+        depth,
+        BiasedAttention(heads),
+        GEGLU(),
+        norm=RMS(affine=False, eps=1e-6),
+        final=RMS(eps=1e-6),
+        modulation=Each(round((3.5 * dim) ** -0.5, 4)),
+        modulated_end=False,
+        rotary_base=10000.0,
+        learned=True,
+        std=round(dim**-0.5, 4),
+    )
+    return System(
+        tokenizer=KLVAE(),
+        size=(256, 256),
+        order=Cells(8, 8),
+        wiring=Beside(),
+        backbone=Stacked(replace(stack, start=RMS(eps=1e-6)), stack),
+        head=Flow(EulerMaruyama(steps)),
+        condition=Label(classes, slots=0, vector=True),
+        objective=NoisyContext(),
+        guidance=Linear(guidance),
+    )
+
+
+SIZES = {
+    "b": xar(8, 12, 768, 40, 2.7),
+    "l": xar(16, 16, 1024, 50, 2.3),
+    "h": xar(20, 16, 1280, 50, 2.2),
+    "digits": replace(xar(2, 4, 96, 20, 1.5, classes=10), tokenizer=Patch(2), size=(8, 8), order=Cells(2, 2)),
+}
+TINY = replace(xar(1, 2, 16, 3, classes=3), tokenizer=Patch(2), size=(4, 8), order=Cells(2, 1))
+
+PUBLISHED = {"b": ("xAR-B.pth",), "l": ("xAR-L.pth",), "h": ("xAR-H.pth",)}  # huggingface.co/OliverRen/xAR
+
+
+def _to_sites(table: Tensor) -> Tensor:
+    """Positions (1, N, D) by cell, four in a square, to ours (N + 1, D) by site, the last for slots without one."""
+    by_site = table[0, _by_cell(table.shape[1]).argsort()]
+    return torch.cat([by_site, torch.zeros_like(by_site[:1])])
+
+
+def _to_cells(table: Tensor) -> Tensor:
+    return table[None, _by_cell(len(table) - 1)]
+
+
+def _by_cell(sites: int) -> Tensor:
+    return Cells(*[math.isqrt(sites // 4)] * 2).plan(grid(*[math.isqrt(sites)] * 2), Noise(0, range(1))).perm
+
+
+def _stack(ours: str, theirs: str) -> dict[str, str | tuple[str, ...] | Rule]:
+    """The names of one of the two transformers. Official maps of a vector give both gates, both scales, both shifts."""
+    mine, block = f"{ours}.blocks.{{}}", f"{theirs}_blocks.{{}}"
+    return {
+        f"{ours}.positions": Rearranged(f"{theirs}_pos_embed_learned", _to_sites, _to_cells),
+        f"{ours}.norm.*": f"{theirs}_norm.*",
+        f"{mine}.mixer.qkv.*": f"{block}.attn.qkv.*",
+        f"{mine}.mixer.out.*": f"{block}.attn.proj.*",
+        f"{mine}.feedforward.rise.*": (f"{block}.mlp.fc1_g.*", f"{block}.mlp.fc1_x.*"),
+        f"{mine}.feedforward.fall.*": f"{block}.mlp.fc2.*",
+        f"{ours}.modulation.maps.{{}}.*": Permuted(f"{block}.ada_lin.1.*", (4, 2, 0, 5, 3, 1)),
+    }
+
+
+KEYS = KeyMap(
+    {
+        "condition.embed.weight": "class_emb.weight",
+        "wiring.level.rise.*": "time_embed.mlp.0.*",
+        "wiring.level.fall.*": "time_embed.mlp.2.*",
+        "wiring.embed.*": "z_proj.*",
+        "backbone.first.start.weight": "z_proj_ln.weight",
+        **_stack("backbone.first", "encoder"),
+        "backbone.map.*": "decoder_embed.*",
+        **_stack("backbone.second", "decoder"),
+        "head.project.*": "pred.*",
+    },
+    moves=(Made("mask"), Made("encoder_blocks.{}.attn.rope.*"), Made("decoder_blocks.{}.attn.rope.*")),
+)

@@ -1,0 +1,238 @@
+"""xAR against recorded outputs of the official code, and its key map against every published size.
+
+Recordings lie in the folder that NEXTSET_PARITY names; sizes, noise, levels, steps and scales come from them. Tolerances from the README:
+1e-4 for velocities, 2e-4 for latents.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from nextset import Model, System
+from nextset.backbones import Stacked, Transformer
+from nextset.conditions import Label
+from nextset.decode import Linear
+from nextset.heads import Flow, Noisy
+from nextset.heads.denoiser import DenoiserModule
+from nextset.layout import Continuous, grid
+from nextset.mixers import BiasedAttention
+from nextset.nn.flow import Euler, EulerMaruyama, FlowSolver
+from nextset.noise import Noise
+from nextset.orders import Cells, Plan
+from nextset.slots import Vectors
+from nextset.systems.xar import KEYS, PUBLISHED, SIZES
+from nextset.tokenizers.patch import Patch
+
+FOLDER = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity")) / "xar"
+pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"{FOLDER} is absent: set NEXTSET_PARITY to the recordings")
+VELOCITY, LATENT, EARLY = 1e-4, 2e-4, 2e-5
+WEIGHTS = "weights_xar.safetensors"
+CONFIG: dict[str, Any] = json.loads((FOLDER / "config.json").read_text()) if FOLDER.is_dir() else {"runs": []}
+RUNS = {run["name"]: run for run in CONFIG["runs"]}
+
+
+@pytest.fixture(scope="module")
+def io() -> dict[str, Tensor]:
+    return load_file(FOLDER / "io.safetensors")
+
+
+def sized(size: System, official: dict[str, Any], channels: int) -> System:
+    """A size with the official constructor's numbers; squares of pixels stand for latents of as many channels."""
+    grid, cells = official["img_size"] // official["vae_stride"] // official["patch_size"], official["clusters"]
+    side, cell = math.isqrt(channels), grid // math.isqrt(cells)
+    assert side * side == channels == official["vae_embed_dim"] * official["patch_size"] ** 2
+    return replace(
+        size,
+        tokenizer=Patch(side),
+        size=(grid * side, grid * side),
+        order=Cells(cell, cell),
+        condition=Label(official["class_num"], official["label_drop_prob"], slots=0, vector=True),
+    )
+
+
+@pytest.fixture(scope="module")
+def model(io: dict[str, Tensor]) -> Model:
+    """Our system of the official constructor arguments, with the official weights."""
+    official = CONFIG["constructor"]["models.xar.xAR"]
+    base = SIZES["b"].backbone
+    assert isinstance(base, Stacked)
+    assert official["mlp_ratio"] == 4
+    stacks = {}
+    for ours, theirs in (("first", "encoder"), ("second", "decoder")):
+        stack = getattr(base, ours)
+        assert isinstance(stack, Transformer)
+        stacks[ours] = replace(
+            stack,
+            dim=official[f"{theirs}_embed_dim"],
+            depth=official[f"{theirs}_depth"],
+            mixer=BiasedAttention(official[f"{theirs}_num_heads"]),
+        )
+    system = replace(sized(SIZES["b"], official, io["gen_latents"].shape[1]), backbone=Stacked(**stacks))
+    built = system.build().eval()
+    built.network.load_state_dict(KEYS.to_ours(load_file(FOLDER / WEIGHTS)))
+    return built
+
+
+def near(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=tolerance)
+
+
+def by_rank(cells: Tensor) -> Tensor:
+    """(K, B, n, ...) to (B, K n, ...)."""
+    return cells.transpose(0, 1).flatten(1, 2)
+
+
+def plan_of(model: Model) -> Plan:
+    return model.system.order.plan(model.system.layout, Noise(0, range(1)))
+
+
+def latents(tokens: Tensor, like: Tensor) -> Tensor:
+    """Tokens by site as a map (B, C, H, W)."""
+    return tokens.transpose(1, 2).reshape(like.shape)
+
+
+def training(model: Model, io: dict[str, Tensor]) -> tuple[Tensor, Tensor, Noisy, Tensor]:
+    """Clean tokens and noise by rank, the noisy tokens, and labels after the recorded drop."""
+    cells, batch = model.system.order.sizes(model.system.layout), len(io["gen_latents"])
+    clean = plan_of(model).to_ranks(io["gen_latents"].flatten(2).transpose(1, 2))
+    noise = by_rank(io["train_noise"])
+    steps = io["train_time"].view(len(cells), batch).T
+    level = steps.repeat_interleave(torch.tensor(cells), dim=1)
+    head = model.network.head
+    assert isinstance(head, DenoiserModule)
+    labels = torch.where(io["train_label_drop"].bool(), model.system.condition.classes, io["gen_labels"])  # type: ignore[attr-defined]
+    return clean, noise, Noisy(head.noised(clean, noise, level), level), labels
+
+
+def test_cells_and_mask(model: Model, io: dict[str, Tensor]) -> None:
+    cells = model.system.order.sizes(model.system.layout)
+    clean = training(model, io)[0]
+    assert torch.equal(clean.unflatten(1, (len(cells), cells[0])), io["gen_cells"])
+    seen = model.network.script(cells, torch.device("cpu")).noised.mask.dense
+    assert seen is not None
+    assert torch.equal(seen, io["mask"][0, 0] == 0)
+
+
+def test_rotary_tables(model: Model, io: dict[str, Tensor]) -> None:
+    rotary = model.network.backbone.first.rotary  # type: ignore[union-attr]
+    cos, sin = rotary(plan_of(model).perm)  # type: ignore[operator]
+    sign = torch.tensor([-1.0, 1.0]).repeat(sin.shape[1] // 2)  # ours carry the sign of the turn
+    near(cos, io["rope_cos"], 1e-6)
+    near(sin * sign, io["rope_sin"], 1e-6)
+
+
+@torch.inference_mode()
+def test_training_forward(model: Model, io: dict[str, Tensor]) -> None:
+    """From the map of tokens to the loss, on noisy context, each cell at the recorded level."""
+    network, plan = model.network, plan_of(model)
+    clean, noise, noisy, labels = training(model, io)
+    conditioning = network.condition(labels)
+    call = network.script(plan.sizes, torch.device("cpu")).noised
+    x = network.wiring.fill(call, conditioning.prefix, clean, plan, noisy)
+    near(x, io["train_input_proj"], EARLY)
+    vectors = network.wiring.vectors(call, conditioning.vector, plan, noisy)
+    assert isinstance(vectors, Vectors)
+    firsts = vectors.values[:, vectors.of[call.blocks.first]]
+    near(firsts.transpose(0, 1).flatten(0, 1), io["train_condition"], VELOCITY)
+    early = network.backbone.first(call.slots(x, plan, vectors))  # type: ignore[operator]
+    near(early, io["train_encoder_out"], VELOCITY)
+    hidden = network.noised(clean, conditioning, plan, noisy)
+    head = network.head
+    assert isinstance(head, DenoiserModule)
+    near(head.says(hidden), io["train_velocity"], VELOCITY)
+    near(head.loss(hidden, head.wanted(clean, noise)).mean()[None], io["train_loss"], VELOCITY)
+
+
+def solver_of(run: dict[str, Any]) -> FlowSolver:
+    return {"euler": Euler, "euler_maruyama": EulerMaruyama}[run["sampler"]](run["num_steps"])
+
+
+def drawn_of(io: dict[str, Tensor], run: str, cells: int) -> Tensor:
+    """The recorded noise as the head draws it, (B, N, S, C)."""
+    start = by_rank(torch.stack([io[f"{run}_init_noise_cell{k}"] for k in range(cells)]))[:, :, None]
+    if f"{run}_step_noise_cell0" not in io:
+        return start
+    steps = torch.stack([io[f"{run}_step_noise_cell{k}"] for k in range(cells)])  # (K, S - 1, B, n, C)
+    return torch.cat([start, by_rank(steps.permute(0, 2, 3, 1, 4))], dim=2)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_sampling_through_the_cache(
+    name: str, model: Model, io: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first two velocities of every cell, guided and null, and the latents that all of them lead to."""
+    run, cells = RUNS[name], model.system.order.sizes(model.system.layout)
+    head = model.network.head
+    assert isinstance(head, DenoiserModule)
+    numbers, seen, says = drawn_of(io, name, len(cells)), [], head.says
+
+    def watched(hidden: Tensor) -> Tensor:
+        seen.append(says(hidden))
+        return seen[-1]
+
+    monkeypatch.setattr(head, "solver", solver_of(run))
+    monkeypatch.setattr(head, "draw", lambda noise, sites: numbers)
+    monkeypatch.setattr(head, "says", watched)
+    schedule = Linear(run["cfg"])
+    near(torch.tensor(schedule.scales(cells)), io[f"{name}_cfg_per_cell"], 1e-6)
+    *_, last = model.stream(io["gen_labels"], guidance=schedule)
+    tokens = last.decoding.tokens.data
+    near(latents(tokens, io[f"{name}_latents"]), io[f"{name}_latents"], LATENT)
+    near(
+        plan_of(model).to_ranks(tokens),
+        by_rank(torch.stack([io[f"{name}_cell{k}"] for k in range(len(cells))])),
+        LATENT,
+    )
+    for cell, (first, second) in enumerate(zip(seen[:: run["num_steps"]], seen[1 :: run["num_steps"]], strict=True)):
+        for ours, theirs in ((first, "first"), (second, "second")):
+            near(ours, io[f"{name}_{theirs}_velocity_cell{cell}"][: len(ours)], VELOCITY)
+
+
+def published() -> dict[str, Any]:
+    path = FOLDER / "published.json"
+    return json.loads(path.read_text())["models"] if path.is_file() else {}
+
+
+@pytest.mark.parametrize("name", published())
+def test_every_published_key_and_shape(name: str) -> None:
+    """Both ways, tables that follow from the sizes aside."""
+    entry = published()[name]
+    label = next(label for label, files in PUBLISHED.items() if files == (entry["file"],))
+    ((_, official),) = entry["constructor"].items()
+    theirs = {key: tuple(shape) for key, (shape, _) in entry["state_dict"].items()}
+    system = SIZES[label]
+    side = official["img_size"] // official["vae_stride"] // official["patch_size"]
+    assert system.tokenizer.unit == Continuous(official["vae_embed_dim"] * official["patch_size"] ** 2)
+    assert system.layout == grid(side, side)
+    assert len(system.order.sizes(system.layout)) == official["clusters"]
+    assert system.condition == Label(official["class_num"], official["label_drop_prob"], slots=0, vector=True)
+    assert isinstance(system.head, Flow)
+    assert system.head.solver == EulerMaruyama(entry["evaluation"]["num_steps"])
+    assert system.guidance == Linear(entry["evaluation"]["cfg"])
+    with torch.device("meta"):
+        state = system.network().state_dict()
+        back = KEYS.to_ours({key: torch.empty(shape) for key, shape in theirs.items()})
+        found = KEYS.to_theirs(state)
+    made = {key for key in theirs if key == "mask" or ".rope." in key}
+    assert {key: tuple(value.shape) for key, value in found.items()} == {
+        k: v for k, v in theirs.items() if k not in made
+    }
+    assert {key: value.shape for key, value in back.items()} == {key: value.shape for key, value in state.items()}
+
+
+def test_the_key_map_goes_both_ways(model: Model) -> None:
+    """Values, not only shapes: rearranged tables and maps come back as they were."""
+    theirs = load_file(FOLDER / WEIGHTS)
+    back = KEYS.to_theirs(KEYS.to_ours(theirs))
+    assert back
+    assert all(torch.equal(value, theirs[key]) for key, value in back.items())
