@@ -58,7 +58,9 @@ SIZES = {
     "d16": flexvar(var(16)),
     "d20": flexvar(var(20)),
     "d24": flexvar(var(24, gate=1e-4)),
-    "digits": flexvar(var(4, classes=10, head=24), DIGITS, Schedules((1,), ((2, 7, 3),), 0.2, (0.3, 0.2, 0.1), 0), 8),
+    "digits": flexvar(
+        var(3, classes=10, head=16, heads=4), DIGITS, Schedules((1,), ((2, 7, 3),), 0.2, (0.3, 0.2, 0.1), 0), 8
+    ),
 }
 TINY = flexvar(
     var(2, classes=3, head=4, heads=2),
