@@ -29,7 +29,7 @@ FEW = (2, 3, 4, 5)
 EVEN = functools.partial(even, 12)
 
 
-def claims(steps: int = 350) -> Iterator[Claim]:
+def claims(steps: int = 450) -> Iterator[Claim]:
     """The bound by enumeration; then steps chosen on training pictures, judged on others."""
     by_masks, by_orders = bounds()
     yield Claim(

@@ -20,7 +20,7 @@ from . import Claim
 DRAWN, SEEDS = 200, (1, 2)
 
 
-def claims(steps: int = 350) -> Iterator[Claim]:
+def claims(steps: int = 450) -> Iterator[Claim]:
     """One network; the same numbers of sites in each of 8 steps, chosen by confidence or at random."""
     model = learned("maskgit/digits", steps)
     surest = model.system.order
@@ -38,7 +38,7 @@ def claims(steps: int = 350) -> Iterator[Claim]:
 def learned(name: str, steps: int) -> Model:
     """The system after `steps` of training on digits."""
     with tempfile.TemporaryDirectory() as folder:
-        recipe = Recipe(steps=steps, batch=32, lr=3e-3, ema=0.99)
+        recipe = Recipe(steps=steps, batch=32, lr=3e-3, schedule="constant", ema=0.98)
         set_up_generator(nextset.spec(name), "digits", recipe).run(Path(folder) / "run", sample_every=0, eval_every=0)
         return nextset.load(Path(folder) / "run")
 

@@ -7,7 +7,7 @@ objective  a bound of the likelihood from one pass with a random number of known
 New here: orders/budget.py with the program, objectives/any_order.py with what it needs to know.
 
 The paper's networks for images are U-Nets; this one is a transformer, as the paper has it for text. It is not told how many sites are
-known: it sees that. Rotary positions beside learned ones let small ones learn to look around within minutes.
+known: it sees that. A class, rotary positions beside learned ones and wide initial matrices are ours, for small ones that learn within minutes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 from ..backbones import Transformer
 from ..conditions import Label
 from ..mixers import BiasedAttention
+from ..nn.modulation import Each
 from ..objectives import AnyOrder
 from ..orders import Budget, Order, Random
 from ..orders.budget import even
@@ -31,11 +32,20 @@ def ardm(depth: int, heads: int, dim: int, image: int, tokenizer: Tokenizer, cla
         size=(image, image),
         order=order,
         wiring=Masked(),
-        backbone=Transformer(dim, depth, BiasedAttention(heads), rotary_base=10000.0, learned=True, dropout=0.0),
-        condition=Label(classes),
+        backbone=Transformer(
+            dim,
+            depth,
+            BiasedAttention(heads),
+            modulation=Each(),
+            rotary_base=10000.0,
+            learned=True,
+            dropout=0.0,
+            std=0.05,
+        ),
+        condition=Label(classes, 0.1, 0.5, slots=0, vector=True),
         objective=AnyOrder(),
     )
 
 
-SIZES = {"digits": ardm(4, 4, 96, 8, Pixel(17), 10, Budget(even(64, 16)))}
+SIZES = {"digits": ardm(3, 4, 64, 8, Pixel(17), 10, Budget(even(64, 16)))}
 TINY = ardm(2, 2, 16, 4, Pixel(5), 3, Random(3))

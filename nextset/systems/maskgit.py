@@ -4,7 +4,6 @@ order      by confidence: after each step fewer sites stay masked, along a curve
 wiring     mask tokens, the whole picture encoded anew in every step
 backbone   BERT, which normalises after its branches, or a U-ViT; the class is slot 0; small ones a plain transformer
 objective  cross entropy of the masked tokens, whose share follows the same curve; seen ones count a tenth; smoothed targets
-guidance   Muse's, which grows with the steps, or MDT's
 New here: orders/confidence.py and its engine decode/unmask.py, backbones/bert.py, backbones/uvit.py, tokenizers/maskgit_vq.py.
 
 The sizes titok-* are the published generators of TiTok (Yu et al. 2024, arXiv 2406.07550), whose confidence is a raw logit. Their
@@ -22,6 +21,7 @@ from ..keymap import Cut, KeyMap, Made, Squeezed
 from ..mixers import BiasedAttention
 from ..nn.feedforward import MLP
 from ..nn.masking import Arccos, Cosine
+from ..nn.modulation import Each
 from ..objectives import MaskedTokens
 from ..orders import Confidence, Order, Random
 from ..system import System
@@ -47,7 +47,7 @@ def maskgit(
         wiring=Masked(),
         backbone=backbone,
         head=Categorical(bias=True, std=0.02, smoothing=0.1),
-        condition=Label(classes),
+        condition=Label(classes, 0.1, 0.5, slots=0, vector=True) if backbone.modulated else Label(classes),
         objective=MaskedTokens(order.masking if isinstance(order, Confidence) else Arccos()),
         guidance=guidance,
     )
@@ -59,8 +59,9 @@ def falling(noise: float, steps: int) -> Confidence:
 
 
 def small(dim: int, depth: int) -> Transformer:
-    """For a CPU: rotary positions let it learn to look around within minutes."""
-    return Transformer(dim, depth, BiasedAttention(4), rotary_base=10000.0, learned=True, dropout=0.0)
+    """For a CPU: with rotary positions, modulation by the class and wide initial matrices it learns within minutes."""
+    mixer = BiasedAttention(4)
+    return Transformer(dim, depth, mixer, modulation=Each(), rotary_base=1e4, learned=True, dropout=0.0, std=0.05)
 
 
 BERT, FEW = Bert(768, 24, BiasedAttention(16)), Confidence(8, noise=(2.0, 0.0))
@@ -72,7 +73,7 @@ SIZES = {
     "titok-s-128": maskgit(UViT(1024, 20), MaskGITVQ(4096, 12), (128, 256), falling(2.8, 64), CosineRamp(6.9, 3.0)),
     # the paper's own, of which there are no weights for PyTorch
     "256": maskgit(Bert(768, 24, BiasedAttention(8)), MaskGITVQ(), (256, 256), Confidence(8, Cosine()), Constant(1.0)),
-    "digits": maskgit(small(96, 4), Pixel(17), (8, 8), FEW, Constant(1.5), 10),
+    "digits": maskgit(small(64, 3), Pixel(17), (8, 8), FEW, Constant(1.5), 10),
     "shapes": maskgit(small(128, 6), SMALL, (32, 32), FEW, Constant(1.5), 36),
 }
 TINY = maskgit(Bert(16, 2, BiasedAttention(2), MLP(32)), Pixel(5), (4, 4), Random(2), Constant(1.5), 3)
@@ -83,8 +84,7 @@ PUBLISHED = {  # huggingface.co/fun-research/TiTok
     "titok-s-128": ("generator_titok_s128.bin",),
 }
 
-# one table of theirs: tokens, the mask, classes, no class
-IDS = ("wiring.embed.weight", "wiring.mask", "condition.embed.weight")
+IDS = ("wiring.embed.weight", "wiring.mask", "condition.embed.weight")  # one table of theirs
 _LAYER = "model.encoder.layer.{}"
 KEYS = KeyMap(
     {

@@ -5,7 +5,6 @@ order      each site is unmasked at a random time of its own, on a grid of times
 wiring     mask tokens, all slots see all, each predicts its own site
 backbone   transformer whose blocks the class modulates (AdaLN-zero); time is left out, as the best prediction does not depend on it
 objective  m'/m times the cross entropy of masked sites
-guidance   none in the paper
 New here: orders/unmasking.py, objectives/masked_diffusion.py, and the schedules of nn/masking.py.
 
 For images the paper has a U-Net, around such a transformer for ImageNet 64; the transformer alone is its network for text.
@@ -42,12 +41,19 @@ def md4(
         order=order,
         wiring=Masked(),
         backbone=Transformer(
-            dim, depth, BiasedAttention(heads), modulation=Each(), rotary_base=10000.0, learned=True, dropout=0.02
+            dim,
+            depth,
+            BiasedAttention(heads),
+            modulation=Each(),
+            rotary_base=10000.0,
+            learned=True,
+            dropout=0.0,
+            std=0.05,
         ),
-        condition=Label(classes, slots=0, vector=True),
+        condition=Label(classes, 0.1, 0.5, slots=0, vector=True),
         objective=MaskedDiffusion(),
     )
 
 
-SIZES = {"digits": md4(4, 4, 96, 8, Pixel(17), 10, Unmasking(32, grid=Cosine()))}
+SIZES = {"digits": md4(3, 4, 64, 8, Pixel(17), 10, Unmasking(32, grid=Cosine()))}
 TINY = md4(2, 2, 16, 4, Pixel(5), 3, Random(2))
