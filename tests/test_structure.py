@@ -28,7 +28,7 @@ LEVELS = (
     ("checkpoints",),
     ("system",),
     ("model", "account", "pretrained"),
-    ("systems",),
+    ("systems", "official"),
     ("catalogue",),
     ("__init__",),
     ("evaluate",),

@@ -16,12 +16,10 @@ from ..backbones import Llama, Readouts
 from ..conditions import Condition, Label, Unconditional
 from ..decode import Constant, Pick
 from ..heads import Staged
-from ..keymap import KeyMap, Squeezed
 from ..mixers import Attention
 from ..system import System
 from ..tokenizers.rq import RQ
 from ..wirings import Injected
-from .llamagen import KEYS as LLAMAGEN
 
 RQ16 = RQ(16384, codes=2, multipliers=(1, 1, 2, 2, 4))
 
@@ -67,11 +65,3 @@ PUBLISHED = {  # folders of huggingface.co/leonardPKU/DnD-Transformer
     "text": ("trained_dnd_transformer_text_image_1layer/XXL",),
     "arxiv": ("trained_dnd_transformer_arxiv_image_8layer/XXL",),
 }
-NAMES = {ours: name for ours, name in LLAMAGEN.names.items() if ours.startswith(("wiring", "backbone.blocks"))} | {
-    "backbone.norms.{}.weight": "norm.{}.weight",
-    "head.projects.{}.weight": "output.{}.weight",
-}
-KEYS = KeyMap(NAMES | {"condition.embed.weight": "cls_embedding.embedding_table.weight"})
-KEYS_FREE = KeyMap(
-    NAMES | {"condition.start": Squeezed("cls_embedding.embedding_table.weight")}
-)  # a table of one class

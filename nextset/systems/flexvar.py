@@ -12,19 +12,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
-from torch import Tensor
-
 from ..decode import Clipped, Pick
 from ..decode.guidance import from_extra
-from ..keymap import KeyMap, Made, Squeezed
 from ..nn.places import ResizedMap
 from ..orders import Schedules
 from ..system import System
 from ..tokenizers.scalable import ScalableVQ
 from ..tokenizers.vq import VQ
 from ..wirings import Upsampled
-from .var import NO_KEY_BIAS, SHARED, SIDES, mask, var
+from .var import SIDES, var
 
 VAE = ScalableVQ(VQ(8912, 32), SIDES)
 USUAL = Schedules()
@@ -76,15 +72,3 @@ PUBLISHED = {
     "d20": ("FlexVARd20-epo249.pth", VAE_FILE),
     "d24": ("FlexVARd24-epo349.pth", VAE_FILE),
 }
-
-
-def usual_mask(anything: Tensor) -> Tensor:
-    """The mask of the usual sides, which their files hold and nobody reads."""
-    level = [[k for k, side in enumerate(SIDES) for _ in range(side * side)]]
-    return mask(torch.tensor(level, device=anything.device))
-
-
-KEYS = KeyMap(
-    {**SHARED, "wiring.places.map": Squeezed("pos_1LC", (0,))},
-    (NO_KEY_BIAS, Made("attn_bias_for_masking", "word_embed.bias", usual_mask)),
-)

@@ -14,7 +14,6 @@ from dataclasses import replace
 from ..backbones import Llama
 from ..conditions import Label, Text
 from ..decode import Constant, Pick
-from ..keymap import KeyMap
 from ..mixers import Attention
 from ..system import System
 from ..tokenizers.base import Tokenizer
@@ -83,22 +82,3 @@ PUBLISHED = {  # huggingface.co/FoundationVision/LlamaGen, of captions peizesun/
     "t2i-xl-256": ("t2i_XL_stage1_256.pt",),
     "t2i-xl-512": ("t2i_XL_stage2_512.pt",),
 }
-KEYS = KeyMap(
-    {
-        "condition.embed.weight": "cls_embedding.embedding_table.weight",
-        "condition.fc{}.weight": "cls_embedding.cap_proj.fc{}.weight",
-        "condition.empty": "cls_embedding.uncond_embedding",
-        "wiring.embed.weight": "tok_embeddings.weight",
-        "backbone.blocks.{}.mixer_norm.weight": "layers.{}.attention_norm.weight",
-        "backbone.blocks.{}.mixer.qkv.weight": "layers.{}.attention.wqkv.weight",
-        "backbone.blocks.{}.mixer.out.weight": "layers.{}.attention.wo.weight",
-        "backbone.blocks.{}.feedforward_norm.weight": "layers.{}.ffn_norm.weight",
-        "backbone.blocks.{}.feedforward.rise.weight": (
-            "layers.{}.feed_forward.w1.weight",
-            "layers.{}.feed_forward.w3.weight",
-        ),
-        "backbone.blocks.{}.feedforward.fall.weight": "layers.{}.feed_forward.w2.weight",
-        "backbone.norm.weight": "norm.weight",
-        "head.project.weight": "output.weight",
-    }
-)

@@ -13,12 +13,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..backbones import Llama, Twofold
-from ..keymap import Joined, KeyMap
 from ..orders import Wavefront
 from ..system import System
 from ..tokenizers.pixel import Pixel
 from ..wirings import Neighbours
-from .llamagen import KEYS as LLAMAGEN
 from .llamagen import TINY as LLAMAGEN_TINY
 from .llamagen import captioned, llamagen
 
@@ -42,11 +40,3 @@ SIZES = {
 TINY = nar(LLAMAGEN_TINY)
 
 PUBLISHED = {"t2i-xl-512": ("t2i_XL_stage2_512.pt",)}  # yefly/NAR-XL-t2i-stage2; the others have no stated file names
-
-KEYS = KeyMap(
-    {
-        **{ours.replace("backbone.blocks", "backbone.llama.blocks"): theirs for ours, theirs in LLAMAGEN.names.items()},
-        "backbone.llama.norm.weight": "medusa_norm.weight",
-        "head.project.weight": Joined(("output.weight", "medusa_output.weight"), axis=-1),
-    }
-)

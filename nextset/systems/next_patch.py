@@ -13,7 +13,6 @@ from dataclasses import replace
 from ..objectives import NextPatch
 from ..system import System
 from ..tokenizers.pixel import Pixel
-from .llamagen import KEYS as LLAMAGEN
 from .llamagen import TINY as LLAMAGEN_TINY
 from .llamagen import llamagen
 
@@ -38,4 +37,3 @@ PUBLISHED = {  # huggingface.co/pytttttt/LlamaGen-NPP
     "xl": ("c2i_XL_256.pt",),
     "xxl": ("c2i_XXL_256.pt",),
 }
-KEYS = LLAMAGEN

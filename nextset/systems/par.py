@@ -12,12 +12,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..decode import Constant
-from ..keymap import KeyMap
 from ..orders import Regions
 from ..system import System
 from ..tokenizers.pixel import Pixel
 from ..wirings import Groups
-from .llamagen import KEYS as LLAMAGEN
 from .llamagen import TINY as LLAMAGEN_TINY
 from .llamagen import llamagen
 
@@ -42,4 +40,3 @@ PUBLISHED = {  # huggingface.co/Epiphqny/PAR
     "3b-4x": ("PAR-3B-4x.pt",),
     "3b-16x": ("PAR-3B-16x.pt",),
 }
-KEYS = KeyMap({**LLAMAGEN.names, "wiring.between": "spe_tok_embeddings.special_embeddings.weight"})

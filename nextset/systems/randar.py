@@ -12,13 +12,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..decode import Proportional
-from ..keymap import KeyMap
 from ..orders import Random
 from ..system import System
 from ..tokenizers.maskgit_vq import MaskGITVQ
 from ..tokenizers.pixel import Pixel
 from ..wirings import Instructions
-from .llamagen import KEYS as LLAMAGEN
 from .llamagen import TINY as LLAMAGEN_TINY
 from .llamagen import llamagen
 
@@ -42,5 +40,3 @@ PUBLISHED = {
     "l-maskgit": ("randar_0.3b_maskgit_360k_bs_1024_lr_0.0004.safetensors",),
     "xl": ("randar_0.7b_llamagen_360k_bs_1024_lr_0.0004.safetensors",),
 }
-
-KEYS = KeyMap({**LLAMAGEN.names, "wiring.ask": "pos_instruct_embeddings"})

@@ -17,9 +17,7 @@ from ..backbones import Transformer
 from ..conditions import Condition, Label, Words
 from ..decode import Constant, Pick
 from ..heads import DepthTransformer
-from ..keymap import KeyMap, Padded, Rule, Squeezed
 from ..mixers import BiasedAttention
-from ..nn.conv_names import vqgan_names
 from ..nn.norm import Layer
 from ..objectives import Captioned
 from ..system import System
@@ -72,48 +70,3 @@ PUBLISHED = {name: (f"{name}.tar.gz",) for name in ("ffhq", "church", "cat", "be
     "1.4b": ("imagenet_1.4B.tar.gz", "imagenet_1.4B_rqvae_50e.tar.gz"),
     "3.8b": ("imagenet_3.8B_rqvae_50e.tar.gz",),
 }
-ENDS = ("weight", "bias")
-BLOCK: dict[str, tuple[str, ...]] = {
-    "mixer_norm": ("ln1",),
-    "mixer.qkv": ("attn.query", "attn.key", "attn.value"),
-    "mixer.out": ("attn.proj",),
-    "feedforward_norm": ("ln2",),
-    "feedforward.rise": ("mlp.0",),
-    "feedforward.fall": ("mlp.2",),
-}
-OTHERS = {
-    "wiring.project": "input_mlp",
-    "head.context": "head_mlp",
-    "head.norm": "classifier.layer_norm",
-    "head.project": "classifier.linear",
-    "condition.norm": "cond_classifier.layer_norm",
-    "condition.project": "cond_classifier.linear",
-}
-KEYS = KeyMap(
-    {
-        f"{stack}.blocks.{{}}.{ours}.{end}": tuple(f"{other}_transformer.blocks.{{}}.{name}.{end}" for name in theirs)
-        for stack, other in {"backbone": "body", "head": "head"}.items()
-        for ours, theirs in BLOCK.items()
-        for end in ENDS
-    }
-    | {f"{ours}.{end}": f"{theirs}.{end}" for ours, theirs in OTHERS.items() for end in ENDS}
-    | {
-        "condition.embed.weight": "cond_emb.weight",
-        "condition.position": Squeezed("pos_emb_cond"),
-        "wiring.position": Squeezed("pos_emb_hw"),
-        "head.position": Squeezed("pos_emb_d"),
-    }
-)
-
-
-def tokenizer_keys(spec: RQ) -> KeyMap:
-    """The official names of a tokenizer's weights; a shared codebook is there once a code, with a row for padding."""
-    names: dict[str, str | tuple[str, ...] | Rule] = {**vqgan_names(len(spec.multipliers))}
-    names |= {
-        f"{a}.{end}": f"{b}.{end}" for a, b in (("narrow", "quant_conv"), ("widen", "post_quant_conv")) for end in ENDS
-    }
-    for part, name, rows in (("weight", "weight", 1), ("sizes", "cluster_size_ema", 0), ("sums", "embed_ema", 0)):
-        books = [f"quantizer.codebooks.{code}.{name}" for code in range(spec.codes)]
-        for index, copies in enumerate([tuple(books)] if spec.shared else [(book,) for book in books]):
-            names[f"codebooks.{index}.{part}"] = Padded(copies, rows)
-    return KeyMap(names)

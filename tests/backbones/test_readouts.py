@@ -13,8 +13,9 @@ from nextset.backbones import Llama, Readouts
 from nextset.heads import Categorical
 from nextset.layout import grid
 from nextset.mixers import Attention, Context
+from nextset.official.dnd_transformer import KEYS, KEYS_FREE
 from nextset.slots import Mask, Slots
-from nextset.systems.dnd_transformer import KEYS, KEYS_FREE, PUBLISHED, SIZES
+from nextset.systems.dnd_transformer import PUBLISHED, SIZES
 from nextset.systems.llamagen import SIZES as LLAMAGEN
 from nextset.tokenizers.rq import RQ
 from nextset.wirings import Shift

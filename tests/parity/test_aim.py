@@ -25,8 +25,9 @@ from nextset.decode.pick import keep_top_k, keep_top_p
 from nextset.mixers import Context, Mamba2
 from nextset.mixers.mamba2 import Recurrence
 from nextset.nn.modulation import Each, Grouped
+from nextset.official.aim import KEYS
 from nextset.slots import Mask
-from nextset.systems.aim import KEYS, PUBLISHED, SIZES, aim
+from nextset.systems.aim import PUBLISHED, SIZES, aim
 from nextset.tokenizers.vq import KEYS as TOKENIZER
 from nextset.tokenizers.vq import VQ
 

@@ -26,8 +26,9 @@ from nextset.decode import Constant, Guidance, Proportional
 from nextset.mixers import Attention
 from nextset.nn.masking import Arccos, Cosine
 from nextset.noise import Noise
+from nextset.official.arpg import KEYS
 from nextset.orders import Falling, Order, Plan, Schedule
-from nextset.systems.arpg import KEYS, PUBLISHED, SIZES, TINY
+from nextset.systems.arpg import PUBLISHED, SIZES, TINY
 from nextset.tokenizers.pixel import Pixel
 from nextset.wirings import Causal, Mutual, Queries
 

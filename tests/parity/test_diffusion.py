@@ -23,7 +23,7 @@ from nextset.heads.diffusion import DiffusionModule
 from nextset.layout import Continuous
 from nextset.nn.denoiser import waves
 from nextset.nn.diffusion import Even, Spacing, Strided, chain, cosine_betas
-from nextset.systems.mar import KEYS
+from nextset.official.mar import KEYS
 
 FOLDER = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity")) / "mar"
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"{FOLDER} is absent: set NEXTSET_PARITY to the recordings")

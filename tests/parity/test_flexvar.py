@@ -23,7 +23,8 @@ from nextset.decode import Clipped, Constant, Guidance
 from nextset.decode.guidance import from_extra
 from nextset.layout import Layout, pyramid
 from nextset.mixers import CosineAttention
-from nextset.systems.flexvar import KEYS, PUBLISHED, SIZES, flexvar, resized
+from nextset.official.flexvar import KEYS
+from nextset.systems.flexvar import PUBLISHED, SIZES, flexvar, resized
 from nextset.systems.var import SIDES, var
 from nextset.tokenizers.scalable import KEYS as VAE_KEYS
 from nextset.tokenizers.scalable import ScalableVQ, ScalableVQModule

@@ -26,7 +26,8 @@ from nextset.decode import Interval
 from nextset.decode.pick import keep_top_k, keep_top_p
 from nextset.layout import Tokens
 from nextset.mixers import Attention
-from nextset.systems.llamagen import KEYS, PUBLISHED, SIZES, TINY
+from nextset.official.llamagen import KEYS
+from nextset.systems.llamagen import PUBLISHED, SIZES, TINY
 from nextset.tokenizers.pixel import Pixel
 
 FOLDER = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity"))

@@ -30,8 +30,9 @@ from nextset.mixers import BiasedAttention
 from nextset.nn.diffusion import Even, Spacing, Strided
 from nextset.nn.masking import Cosine
 from nextset.noise import Noise
+from nextset.official.mar import KEYS
 from nextset.orders import Falling, Order, Plan
-from nextset.systems.mar import KEYS, PUBLISHED, SIZES, TINY
+from nextset.systems.mar import PUBLISHED, SIZES, TINY
 from nextset.tokenizers.kl_vae import KLVAE
 
 FOLDER = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity")) / "mar"

@@ -26,9 +26,10 @@ from nextset.keymap import KeyMap
 from nextset.layout import blank
 from nextset.mixers import BiasedAttention
 from nextset.nn.feedforward import MLP
+from nextset.official.maskgit import KEYS, KEYS_UVIT
 from nextset.orders import Confidence
 from nextset.orders.confidence import ConfidenceChooser, gumbel
-from nextset.systems.maskgit import KEYS, KEYS_UVIT, PUBLISHED, SIZES, falling, maskgit
+from nextset.systems.maskgit import PUBLISHED, SIZES, falling, maskgit
 from nextset.tokenizers.pixel import Pixel
 from nextset.weights import load_exactly
 

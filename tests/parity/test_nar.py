@@ -25,9 +25,10 @@ from nextset.conditions import Label, Text
 from nextset.layout import Tokens
 from nextset.mixers import Attention
 from nextset.noise import Noise
+from nextset.official.nar import KEYS
 from nextset.orders import Plan
 from nextset.slots import visible
-from nextset.systems.nar import KEYS, PUBLISHED, SIZES, TINY
+from nextset.systems.nar import PUBLISHED, SIZES, TINY
 from nextset.tokenizers.pixel import Pixel
 
 FOLDER = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity")) / "nar"

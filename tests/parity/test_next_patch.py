@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from nextset.systems.next_patch import KEYS, PUBLISHED, SIZES
+from nextset.official.next_patch import KEYS
+from nextset.systems.next_patch import PUBLISHED, SIZES
 
 FILE = (
     Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity"))

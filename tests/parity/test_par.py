@@ -25,9 +25,10 @@ from nextset.conditions import Label
 from nextset.layout import Tokens
 from nextset.mixers import Attention
 from nextset.noise import Noise
+from nextset.official.par import KEYS
 from nextset.orders import Plan, Regions
 from nextset.slots import visible
-from nextset.systems.par import KEYS, PUBLISHED, SIZES, TINY
+from nextset.systems.par import PUBLISHED, SIZES, TINY
 from nextset.tokenizers.pixel import Pixel
 from nextset.wirings import Groups
 

@@ -26,9 +26,10 @@ from nextset.decode import Constant, Guidance, Proportional
 from nextset.layout import Discrete
 from nextset.mixers import Attention
 from nextset.noise import Noise
+from nextset.official.randar import KEYS
 from nextset.orders import Order, Plan
 from nextset.orders.schedules import cosine_sizes
-from nextset.systems.randar import KEYS, PUBLISHED, SIZES, TINY
+from nextset.systems.randar import PUBLISHED, SIZES, TINY
 from nextset.tokenizers.pixel import Pixel
 from nextset.wirings import Instructions
 

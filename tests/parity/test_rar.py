@@ -19,8 +19,9 @@ from torch import Tensor
 
 from nextset import Model, weights
 from nextset.decode import Constant, Guidance, PowerCosine
+from nextset.official.rar import KEYS
 from nextset.orders import Plan
-from nextset.systems.rar import KEYS, PUBLISHED, SIZES, rar
+from nextset.systems.rar import PUBLISHED, SIZES, rar
 from nextset.tokenizers.pixel import Pixel
 
 FOLDER = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity")) / "rar"

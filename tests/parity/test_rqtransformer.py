@@ -28,7 +28,8 @@ from nextset.heads.depth import DepthTransformerModule
 from nextset.keymap import KeyMap
 from nextset.layout import Tokens, blank
 from nextset.noise import Noise
-from nextset.systems.rqvae import KEYS, PUBLISHED, SIZES, rqvae, tokenizer_keys
+from nextset.official.rqvae import KEYS, tokenizer_keys
+from nextset.systems.rqvae import PUBLISHED, SIZES, rqvae
 from nextset.tokenizers.rq import RQ, RQModule
 
 FOLDER = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity")) / "rqtransformer"

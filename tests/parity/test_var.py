@@ -24,7 +24,8 @@ from nextset.decode.guidance import from_extra
 from nextset.layout import Tokens, pyramid
 from nextset.mixers import CosineAttention
 from nextset.nn.modulation import Each, Grouped
-from nextset.systems.var import KEYS, PUBLISHED, SIZES, VAE_FILE, var
+from nextset.official.var import KEYS
+from nextset.systems.var import PUBLISHED, SIZES, VAE_FILE, var
 from nextset.tokenizers.multiscale import KEYS as VAE_KEYS
 from nextset.tokenizers.multiscale import MultiScaleVQ, MultiScaleVQModule, phi_of
 from nextset.weights import load_exactly

@@ -28,9 +28,10 @@ from nextset.layout import Continuous, grid
 from nextset.mixers import BiasedAttention
 from nextset.nn.flow import Euler, EulerMaruyama, FlowSolver
 from nextset.noise import Noise
+from nextset.official.xar import KEYS
 from nextset.orders import Cells, Plan
 from nextset.slots import Vectors
-from nextset.systems.xar import KEYS, PUBLISHED, SIZES
+from nextset.systems.xar import PUBLISHED, SIZES
 from nextset.tokenizers.patch import Patch
 
 FOLDER = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity")) / "xar"

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from nextset.errors import UsageError
 from nextset.layout import Tokens, grid
+from nextset.official.rqvae import tokenizer_keys
 from nextset.spec import Spec
-from nextset.systems.rqvae import tokenizer_keys
 from nextset.tokenizers.rq import RQ
 
 TINY = RQ(vocab=16, dim=4, codes=3, width=8, multipliers=(1, 2), blocks=1, latent=8, groups=4)

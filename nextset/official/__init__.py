@@ -1,0 +1,1 @@
+"""Published weights: one file a family, which turns official names of tensors into ours and back."""
