@@ -7,7 +7,7 @@ sees of a forward and a backward pass: matrix products, convolutions and attenti
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 from statistics import mean
 
 import torch
@@ -15,6 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..account import META, count
+from ..backbones import Backbone
 from ..errors import UsageError
 from ..layout import Tokens, blank
 from ..system import System
@@ -35,9 +36,7 @@ def fitted(system: System, wanted: int) -> System:
     Raises UsageError where there is none.
     """
     backbone = system.backbone
-    dim, depth = getattr(backbone, "dim", 0), getattr(backbone, "depth", 0)
-    if not dim or not depth:
-        raise UsageError(f"backbone {type(backbone).__name__} has no width and depth to fit a budget with")
+    depth = _depth(backbone)
     best, least = None, math.inf
     for tried in sorted(range(max(1, depth - 2), depth + 3), key=lambda d: (abs(d - depth), d)):
         for candidate in _widths(system, tried, wanted):
@@ -54,17 +53,37 @@ def fitted(system: System, wanted: int) -> System:
 def _widths(system: System, depth: int, wanted: int) -> list[System]:
     """Systems of this depth whose widths lie around the wanted one, and whose parts fit."""
     now = parameters(system)
-    guess = system.backbone.width * math.sqrt(wanted / now * getattr(system.backbone, "depth", 1) / depth)
+    guess = system.backbone.width * math.sqrt(wanted / now * _depth(system.backbone) / depth)
     middle = max(GRAIN, GRAIN * round(guess / GRAIN))
     found = []
     for dim in range(max(GRAIN, middle - 4 * GRAIN), middle + 5 * GRAIN, GRAIN):
-        candidate = replace(system, backbone=replace(system.backbone, dim=dim, depth=depth))  # type: ignore[call-arg]
         try:
+            candidate = replace(system, backbone=resized(system.backbone, dim, depth))
             parameters(candidate)
         except UsageError:
             continue
         found.append(candidate)
     return found
+
+
+def resized(backbone: Backbone, dim: int, depth: int) -> Backbone:
+    """The backbone, or those that it is made of, with another width and depth. Raises UsageError where it has none to choose."""
+    inner = {name: resized(part, dim, depth) for name, part in _inside(backbone).items()}
+    return replace(backbone, **inner) if inner else replace(backbone, dim=dim, depth=depth)  # type: ignore[call-arg]
+
+
+def _depth(backbone: Backbone) -> int:
+    inner = list(_inside(backbone).values())
+    if inner:
+        return _depth(inner[0])
+    if not hasattr(backbone, "dim") or not hasattr(backbone, "depth"):
+        raise UsageError(f"backbone {type(backbone).__name__} has no width and depth to fit a budget with")
+    return int(backbone.depth)
+
+
+def _inside(backbone: Backbone) -> dict[str, Backbone]:
+    values = {f.name: getattr(backbone, f.name) for f in fields(backbone)}
+    return {name: value for name, value in values.items() if isinstance(value, Backbone)}
 
 
 def training_cost(system: System, draws: int = 8) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,5 +52,10 @@ def identity(model: Model) -> str:
 
 def words(spec: Spec) -> str:
     """Every field of a spec of numbers, in one spelling: equal specs, equal words, in every version that has these fields."""
-    fields = (f"{f.name}={getattr(spec, f.name):.12g}" for f in dataclasses.fields(spec))
+    values = ((f.name, getattr(spec, f.name)) for f in dataclasses.fields(spec))
+    fields = (f"{name}={_word(value)}" for name, value in values if value != ())
     return f"{type(spec).__name__}({', '.join(fields)})"
+
+
+def _word(value: Any) -> str:
+    return f"({' '.join(map(_word, value))})" if isinstance(value, tuple) else f"{value:.12g}"

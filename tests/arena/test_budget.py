@@ -8,7 +8,7 @@ import pytest
 
 from nextset import UsageError, catalogue
 from nextset.arena import fitted, training_cost
-from nextset.arena.budget import TOLERANCE, parameters
+from nextset.arena.budget import TOLERANCE, _depth, parameters, resized
 
 DIGITS = [name for name in catalogue.names() if "digits" in catalogue.sizes(name)]
 
@@ -19,7 +19,7 @@ def test_every_digits_size_fits_a_budget(name: str) -> None:
     system = catalogue.spec(f"{name}/digits")
     found = fitted(system, 450_000)
     assert abs(parameters(found) / 450_000 - 1) <= TOLERANCE
-    same = replace(found.backbone, dim=system.backbone.dim, depth=system.backbone.depth)  # type: ignore[attr-defined]
+    same = resized(found.backbone, system.backbone.width, _depth(system.backbone))
     assert replace(found, backbone=same) == system
 
 

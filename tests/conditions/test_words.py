@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from nextset import UsageError
 from nextset.conditions import Label, Words
 from nextset.objectives import Captioned
+from tests.laws.toys import BASE
 
 CPU = torch.device("cpu")
 
@@ -68,4 +70,4 @@ def test_predicted_captions_are_whole(wrong: dict[str, Any]) -> None:
 @pytest.mark.parametrize("condition", [Label(3), Words(3, 2, None)], ids=str)
 def test_captioned_needs_them(condition: Label | Words) -> None:
     with pytest.raises(UsageError, match="predicted"):
-        Captioned().check(condition)
+        replace(BASE, condition=condition, objective=Captioned()).network()

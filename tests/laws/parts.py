@@ -294,6 +294,8 @@ class Vectors:
     table = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        if ids.is_floating_point():  # vectors already
+            return torch.nn.functional.pad(ids, (0, self.table.shape[1] - ids.shape[-1]))
         return self.table[ids]
 
     def feedback(self, tokens: Tokens, scales: range) -> torch.Tensor:
@@ -301,7 +303,7 @@ class Vectors:
         ends, found = (0, *tokens.layout.ends), []
         for k in scales:
             sites = math.prod(tokens.layout.blocks[k])
-            known = self.table[tokens.data[:, : ends[k]]].flatten(1, -2).sum(1, keepdim=True)
+            known = self.embed(tokens.data[:, : ends[k]]).flatten(1, -2).sum(1, keepdim=True)
             found.append(known * torch.arange(1, sites + 1)[:, None])
         return torch.cat(found, dim=1)
 

@@ -86,7 +86,7 @@ def test_cached_is_uncached(part: Backbone, layout: Layout, cuts: tuple[int, ...
     """Slot by slot or in pieces, for every row; then the first samples alone, from where all were."""
     setting = Setting(part, layout)
     whole = setting.module(setting.slots())
-    assert whole.shape == (BATCH, LENGTH, part.out)
+    assert whole.shape == (BATCH, len(setting.table), part.out)
     cache = setting.module.cache(BATCH, LENGTH, setting.x)
     for start, end in zip((0, *cuts[:-1]), cuts, strict=True):
         out = setting.module(setting.slots(start, end), cache)

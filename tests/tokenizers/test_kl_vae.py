@@ -12,6 +12,7 @@ from nextset.nn.posterior import Posterior
 from nextset.tokenizers.kl_vae import KLVAE
 
 SPEC = KLVAE(4, 8, (1, 2), blocks=1, groups=4, channels=1)
+LAYOUT = SPEC.layout((8, 8))
 
 
 def images(batch: int = 4) -> torch.Tensor:
@@ -29,8 +30,8 @@ def test_divergence_is_that_of_normal_distributions() -> None:
 def test_what_is_drawn_lies_about_what_is_encoded() -> None:
     """Seeded; over many seeds its mean is `encode` and its deviation the posterior's, both scaled."""
     module, given = SPEC.build().eval(), images(2)
-    assert torch.equal(module.drawn(given, 3).data, module.drawn(given, 3).data)
-    draws = torch.stack([module.drawn(given, seed).data for seed in range(400)])
+    assert torch.equal(module.drawn(given, LAYOUT, 3).data, module.drawn(given, LAYOUT, 3).data)
+    draws = torch.stack([module.drawn(given, LAYOUT, seed).data for seed in range(400)])
     posterior = module.posterior(given)
     deviation = ((0.5 * posterior.log).exp() * SPEC.scale).flatten(2).transpose(1, 2)
     assert ((draws.mean(0) - module.encode(given).data).abs() < 5 * deviation / 20).all()
@@ -45,7 +46,7 @@ def test_a_measured_scale_gives_unit_deviation() -> None:
         module.moments.weight.mul_(7)
         for _ in range(800):
             module.loss(given)
-    drawn = module.eval().drawn(given, 0).data
+    drawn = module.eval().drawn(given, LAYOUT, 0).data
     assert abs(drawn.square().mean().sqrt() - 1) < 0.03
     before = module.moment.clone()
     module.loss(given)
