@@ -194,7 +194,7 @@ class Model(nn.Module):
         if min(margins) < 0 or not any(margins):
             raise UsageError(f"margins must be pixels to add, (top, bottom, left, right), not all 0, got {margins}")
         height, width = self.system.size
-        larger = self.under(dataclasses.replace(self.system, size=(height + top + bottom, width + left + right)))
+        larger = self.under(self.system.sized((height + top + bottom, width + left + right)))
         around = (left, right, top, bottom)
         mask = nn.functional.pad(torch.zeros(height, width, dtype=torch.bool), around, value=True)
         canvas = nn.functional.pad(images, around)
@@ -210,8 +210,9 @@ class Model(nn.Module):
         try:
             weights.load_exactly(model, self.state_dict(), "the model")
         except UsageError as error:
+            misfits = str(error).partition(": ")[2]
             raise UsageError(
-                f"the weights do not fit another system ({self.system.changes(system)}): {error}; "
+                f"the weights do not fit another system ({self.system.changes(system)}): {misfits}; "
                 "learned positions belong to one size"
             ) from error
         return model.train(self.training)

@@ -6,7 +6,7 @@ A user edits one with `dataclasses.replace`, prints it, compares two with `diff`
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -54,6 +54,10 @@ class System(Spec):
     def layout(self) -> Layout:
         """The sites of one image."""
         return self.tokenizer.layout(self.size)
+
+    def sized(self, size: tuple[int, int]) -> System:
+        """The system for images of another (height, width); whether its weights allow that, `Model.under` says."""
+        return replace(self, size=size, tokenizer=self.tokenizer.at(size))
 
     def network(self, tokenizer: TokenizerModule | None = None) -> Network:
         """The trainable part, with fresh weights. Raises UsageError naming both parts where two do not fit.

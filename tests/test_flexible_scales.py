@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 import nextset
-from nextset import Model, Pick, UsageError
+from nextset import Model, Pick, UsageError, catalogue
 from nextset.data.encode import write_cache
 from nextset.data.open import open_dataset
 from nextset.layout import Tokens, pyramid
@@ -120,3 +121,17 @@ def test_unusual_sides_take_the_most_likely() -> None:
     assert Pick(sizes=(4, 16))(logits, last).eq(2).all()
     assert Pick(sizes=(9,))(logits, last).eq(3).all()
     assert FLEX.pick.sizes == (1, 4, 16)
+
+
+def test_outpainting_adds_a_scale() -> None:
+    """A larger picture has one side more, under the same weights, and keeps what it is given."""
+    model = lively(catalogue.spec("flexvar/tiny"))
+    images = model.generate([1, 2], seed=1)
+    side = images.shape[-1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # kept fine sites come after coarse ones that are redrawn
+        drawn = model.outpaint(images, (0, 2, 2, 0), [1, 2], seed=3)
+    assert drawn.shape[-2:] == (side + 2, side + 2)
+    assert torch.equal(drawn[:, :, :side, 2:], images)
+    with pytest.raises(UsageError, match="make them square"):
+        model.outpaint(images, (0, 2, 0, 0), [1, 2])

@@ -83,7 +83,7 @@ class Drawing:
                 raise UsageError(f"steps: the order {system.order} of this model has no steps to choose")
             system = dataclasses.replace(system, order=dataclasses.replace(system.order, steps=self.steps))  # type: ignore[call-arg]
         if self.size is not None:
-            system = dataclasses.replace(system, size=self.size)
+            system = system.sized(self.size)
         return model if system == model.system else model.under(system)
 
     def place(self, model: Model, share: Share = ALONE) -> Model:

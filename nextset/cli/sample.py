@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -220,7 +220,7 @@ def grown(model: Model, path: Path, margins: tuple[int, int, int, int], resize: 
     top, bottom, left, right = margins
     height, width = model.system.size
     image = read_picture(path, model.system.size, model.system.tokenizer.channels, resize)
-    larger = model.under(replace(model.system, size=(height + top + bottom, width + left + right)))
+    larger = model.under(model.system.sized((height + top + bottom, width + left + right)))
     mask = torch.ones(larger.system.size, dtype=torch.bool)
     mask[top : top + height, left : left + width] = False
     canvas = torch.full((len(image), *larger.system.size), -1.0)

@@ -74,6 +74,10 @@ class Tokenizer(Spec, ABC):
     def layout(self, size: tuple[int, int]) -> Layout:
         """The sites of an image of `size` (height, width). Raises UsageError where the size does not fit."""
 
+    def at(self, size: tuple[int, int]) -> Tokenizer:
+        """The tokenizer, with the same weights, for images of another size: itself, unless its layout is its own choice."""
+        return self
+
     @abstractmethod
     def build(self) -> TokenizerModule:
         """The module, with fresh weights."""

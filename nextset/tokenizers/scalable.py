@@ -7,7 +7,7 @@ any sides. Legend: B batch, C image channels, D width of a code, N sites of all 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -136,6 +136,16 @@ class ScalableVQ(Tokenizer):
                 f"{side}x{side}: change sides"
             )
         return pyramid(*self.sides)
+
+    def at(self, size: tuple[int, int]) -> ScalableVQ:
+        """With the sides below the new last one, which `size` (a square of whole sites) asks for."""
+        side, rest = divmod(size[0], self.base.stride)
+        if size[0] != size[1] or rest or side < 1:
+            raise UsageError(
+                f"images of {size[0]}x{size[1]} do not fit tokenizer ScalableVQ: make them square, with sides that are multiples of "
+                f"{self.base.stride}"
+            )
+        return replace(self, sides=(*(s for s in self.sides if s < side), side))
 
     def build(self) -> ScalableVQModule:
         """The module, with fresh weights."""
