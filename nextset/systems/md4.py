@@ -12,48 +12,20 @@ For images the paper has a U-Net, around such a transformer for ImageNet 64; the
 
 from __future__ import annotations
 
-from ..backbones import Transformer
-from ..conditions import Label
-from ..mixers import BiasedAttention
+from dataclasses import replace
+
 from ..nn.masking import Cosine
-from ..nn.modulation import Each
 from ..objectives import MaskedDiffusion
 from ..orders import Order, Random, Unmasking
 from ..system import System
-from ..tokenizers.base import Tokenizer
-from ..tokenizers.pixel import Pixel
-from ..wirings import Masked
+from .ardm import SIZES as ARDM
+from .ardm import TINY as ARDM_TINY
 
 
-def md4(
-    depth: int,
-    heads: int,
-    dim: int,
-    image: int,
-    tokenizer: Tokenizer,
-    classes: int,
-    order: Order,
-) -> System:
-    """A size by layers, heads and width, for images of `image` pixels a side."""
-    return System(
-        tokenizer=tokenizer,
-        size=(image, image),
-        order=order,
-        wiring=Masked(),
-        backbone=Transformer(
-            dim,
-            depth,
-            BiasedAttention(heads),
-            modulation=Each(),
-            rotary_base=10000.0,
-            learned=True,
-            dropout=0.0,
-            std=0.05,
-        ),
-        condition=Label(classes, 0.1, 0.5, slots=0, vector=True),
-        objective=MaskedDiffusion(),
-    )
+def md4(base: System, order: Order) -> System:
+    """An ARDM that is trained as masked diffusion, and drawn in `order`."""
+    return replace(base, order=order, objective=MaskedDiffusion())
 
 
-SIZES = {"digits": md4(3, 4, 64, 8, Pixel(17), 10, Unmasking(32, grid=Cosine()))}
-TINY = md4(2, 2, 16, 4, Pixel(5), 3, Random(2))
+SIZES = {"digits": md4(ARDM["digits"], Unmasking(32, grid=Cosine()))}
+TINY = md4(ARDM_TINY, Random(2))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from ..layout import Layout, Tokens, Unit
+from ..layout import Layout, Tokens, Unit, grid, pyramid
 from ..spec import Spec
 
 
@@ -73,6 +73,24 @@ class Tokenizer(Spec, ABC):
     @abstractmethod
     def layout(self, size: tuple[int, int]) -> Layout:
         """The sites of an image of `size` (height, width). Raises UsageError where the size does not fit."""
+
+    def cut(self, size: tuple[int, int], stride: int) -> Layout:
+        """A grid whose sites cover `stride` pixels a side. Raises UsageError for sizes that are no multiples of it."""
+        if min(size) < 1 or any(side % stride for side in size):
+            raise UsageError(
+                f"images of {size[0]}x{size[1]} do not fit tokenizer {type(self).__name__}: make both sides multiples of {stride}"
+            )
+        return grid(size[0] // stride, size[1] // stride)
+
+    def scaled(self, size: tuple[int, int], sides: tuple[int, ...], stride: int) -> Layout:
+        """A pyramid of `sides`, the last of which covers images of `size`. Raises UsageError for another size."""
+        side = sides[-1] * stride
+        if size != (side, side):
+            raise UsageError(
+                f"images of {size[0]}x{size[1]} do not fit tokenizer {type(self).__name__}, whose last side of {sides[-1]} makes "
+                f"{side}x{side}: change sides"
+            )
+        return pyramid(*sides)
 
     def at(self, size: tuple[int, int]) -> Tokenizer:
         """The tokenizer, with the same weights, for images of another size: itself, unless its layout is its own choice."""

@@ -125,11 +125,7 @@ class MaskGITVQ(Tokenizer):
 
     def layout(self, size: tuple[int, int]) -> Layout:
         """A grid of height / stride by width / stride sites."""
-        if min(size) < 1 or any(side % self.stride for side in size):
-            raise UsageError(
-                f"images of {size[0]}x{size[1]} do not fit tokenizer MaskGITVQ: make both sides multiples of {self.stride}"
-            )
-        return grid(size[0] // self.stride, size[1] // self.stride)
+        return self.cut(size, self.stride)
 
     def build(self) -> MaskGITVQModule:
         """The module, with fresh weights."""

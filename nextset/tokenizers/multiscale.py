@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from ..layout import Discrete, Layout, Tokens, pyramid
+from ..layout import Discrete, Layout, Tokens
 from ..nn.codebook import ALIVE, Codebook
 from ..nn.conv import Decoder, Encoder, check_groups
 from ..nn.precision import at_least_float32, full_precision
@@ -231,13 +231,7 @@ class MultiScaleVQ(Tokenizer):
 
     def layout(self, size: tuple[int, int]) -> Layout:
         """A pyramid of `sides`."""
-        side = self.sides[-1] * self.stride
-        if size != (side, side):
-            raise UsageError(
-                f"images of {size[0]}x{size[1]} do not fit tokenizer MultiScaleVQ, whose last side of {self.sides[-1]} makes "
-                f"{side}x{side}: change sides"
-            )
-        return pyramid(*self.sides)
+        return self.scaled(size, self.sides, self.stride)
 
     def build(self) -> MultiScaleVQModule:
         """The module, with fresh weights."""

@@ -54,11 +54,7 @@ class Patch(Tokenizer):
 
     def layout(self, size: tuple[int, int]) -> Layout:
         """A grid of squares."""
-        if min(size) < 1 or any(length % self.side for length in size):
-            raise UsageError(
-                f"images of {size[0]}x{size[1]} do not fit tokenizer Patch: make both sides multiples of {self.side}"
-            )
-        return grid(size[0] // self.side, size[1] // self.side)
+        return self.cut(size, self.side)
 
     def build(self) -> PatchModule:
         """The cutting."""

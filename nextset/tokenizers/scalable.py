@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import UsageError
-from ..layout import Discrete, Layout, Tokens, pyramid
+from ..layout import Discrete, Layout, Tokens
 from ..nn.precision import at_least_float32, full_precision
 from .base import Tokenizer, TokenizerModule
 from .vq import KEYS as VQ_KEYS
@@ -129,13 +129,7 @@ class ScalableVQ(Tokenizer):
 
     def layout(self, size: tuple[int, int]) -> Layout:
         """A pyramid of `sides`."""
-        side = self.sides[-1] * self.base.stride
-        if size != (side, side):
-            raise UsageError(
-                f"images of {size[0]}x{size[1]} do not fit tokenizer ScalableVQ, whose last side of {self.sides[-1]} makes "
-                f"{side}x{side}: change sides"
-            )
-        return pyramid(*self.sides)
+        return self.scaled(size, self.sides, self.base.stride)
 
     def at(self, size: tuple[int, int]) -> ScalableVQ:
         """With the sides below the new last one, which `size` (a square of whole sites) asks for."""
