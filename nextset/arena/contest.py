@@ -32,7 +32,7 @@ from ..sampling import words
 from ..spec import Spec
 from ..system import System
 from ..tokenizers.pixel import Pixel
-from ..train import Options, Recipe, Revival, set_up_generator, set_up_tokenizer
+from ..train import Recipe, Revival, set_up_generator, set_up_tokenizer
 from ..train.state import FILE
 from .budget import fitted, parameters, training_cost
 
@@ -157,7 +157,7 @@ class _Entrant:
             setup = set_up_tokenizer(
                 spec, self.system.size, contest.data, recipe, loss=TokenizerLoss(), revival=Revival()
             )
-            _stopped(setup.run(folder, resume=(folder / FILE).exists(), sample_every=0, eval_every=0))
+            setup.run(folder, resume=(folder / FILE).exists(), sample_every=0, eval_every=0)
             (folder / "done").touch()
         self.tokenizer_seconds = time.perf_counter() - start
         return str(folder)
@@ -169,8 +169,7 @@ class _Entrant:
         recipe = Recipe(steps, contest.batch, lr=contest.lr, ema=0.99, seed=contest.seed)
         start = time.perf_counter()
         setup = set_up_generator(self.system, contest.data, recipe, tokenizer=tokenizer)
-        options = Options(folder, resume=(folder / FILE).exists(), sample_every=0, eval_every=0)
-        _stopped(setup.trainer(options).run())
+        setup.run(folder, resume=(folder / FILE).exists(), sample_every=0, eval_every=0)
         return {
             "parameters": parameters(self.system),
             "train_steps": steps,
@@ -259,11 +258,6 @@ def _latency(model: Model) -> dict[str, float | str]:
         model.generate(count=1, seed=seed, guidance=1.0)
         times.append(time.perf_counter() - start)
     return {"seconds_alone": sorted(times)[ALONE // 2]}
-
-
-def _stopped(signal: int) -> None:
-    if signal:
-        raise KeyboardInterrupt
 
 
 def entries_to_json(contest: Contest, entries: Sequence[Entry]) -> dict[str, Any]:

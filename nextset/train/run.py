@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,9 +48,17 @@ class Setup:
         """The trainer; see there for what it raises."""
         return Trainer(self.trainee, self.recipe, options, self.train, self.held_out, self.about)
 
-    def run(self, out: str | Path, **options: Any) -> int:
-        """Trains into the folder `out`; `options` are fields of `Options`. Returns 0, or the number of the signal that stopped it."""
-        return self.trainer(Options(Path(out), **options)).run()
+    def run(self, out: str | Path, **options: Any) -> None:
+        """Trains into the folder `out`; `options` are fields of `Options`.
+
+        A signal that stops the training goes on once the state is saved: as KeyboardInterrupt for Ctrl-C, else as SystemExit, so
+        that nobody takes what is half trained for a whole.
+        """
+        number = self.trainer(Options(Path(out), **options)).run()
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        if number:
+            raise SystemExit(128 + number)
 
 
 def set_up_generator(
