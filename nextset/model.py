@@ -17,10 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import weights
-from .decode import Decoding, Guidance, Pick, decode, unmask
+from .decode import Decoding, Guidance, decode, unmask
 from .decode.guidance import guidance as as_guidance
 from .decode.loop import Clamp
 from .errors import UsageError
+from .heads.base import Picker
 from .layout import Tokens, blank
 from .noise import Noise
 from .orders import Adaptive
@@ -125,7 +126,7 @@ class Model(nn.Module):
         seed: int = 0,
         first: int = 0,
         guidance: float | Guidance | None = None,
-        pick: Pick | None = None,
+        pick: Picker | None = None,
     ) -> Tensor:
         """New images (B, C, H, W), one per condition (or `count` for one condition).
 
@@ -142,7 +143,7 @@ class Model(nn.Module):
         seed: int = 0,
         first: int = 0,
         guidance: float | Guidance | None = None,
-        pick: Pick | None = None,
+        pick: Picker | None = None,
     ) -> Iterator[Partial]:
         """As `generate`, but yields what is known after every step; the tensors inside are reused by the next step."""
         prepared = self._prepared(condition, count)
@@ -158,7 +159,7 @@ class Model(nn.Module):
         seed: int = 0,
         first: int = 0,
         guidance: float | Guidance | None = None,
-        pick: Pick | None = None,
+        pick: Picker | None = None,
     ) -> Tensor:
         """Redraws the part of `images` (B, C, H, W) where `mask` (H, W) or (B, H, W) is true; the rest is kept exactly.
 
@@ -183,7 +184,7 @@ class Model(nn.Module):
         seed: int = 0,
         first: int = 0,
         guidance: float | Guidance | None = None,
-        pick: Pick | None = None,
+        pick: Picker | None = None,
     ) -> Tensor:
         """`images` (B, C, H, W) continued by `margins` (top, bottom, left, right) pixels, (B, C, H', W'); they are kept exactly.
 
@@ -218,7 +219,12 @@ class Model(nn.Module):
         return model.train(self.training)
 
     def _run(
-        self, prepared: Tensor, noise: Noise, guidance: float | Guidance | None, pick: Pick | None, clamp: Clamp | None
+        self,
+        prepared: Tensor,
+        noise: Noise,
+        guidance: float | Guidance | None,
+        pick: Picker | None,
+        clamp: Clamp | None,
     ) -> Iterator[Partial]:
         self.eval()
         system, network, device = self.system, self.network, self.device
