@@ -6,16 +6,12 @@ for logits, 5e-5 for the mixer and for pixels, ids exactly.
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from nextset import Model, Pick, System, Tokens, weights
@@ -31,36 +27,12 @@ from nextset.systems.aim import PUBLISHED, SIZES, aim
 from nextset.tokenizers.vq import KEYS as TOKENIZER
 from nextset.tokenizers.vq import VQ
 
-FOLDER = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity")) / "aim"
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"{FOLDER} is absent: set NEXTSET_PARITY to the recordings")
+from .recordings import Recorder, Recordings, assert_published, near
+
+RECORDED = Recordings("aim")
+pytestmark = RECORDED.needed
 LOGITS, MIXER, PIXELS = 1e-4, 5e-5, 5e-5
 MAMBA, VQVAE = "mamba.", "vqvae."
-
-
-class Replay:
-    """Gives the recorded ids and notes the logits that it was given."""
-
-    temperature = 1.0
-
-    def __init__(self, ids: Tensor) -> None:
-        self.ids, self.seen = ids, list[Tensor]()
-
-    def __call__(self, logits: Tensor, uniform: Tensor) -> Tensor:
-        self.seen.append(logits)
-        return self.ids[:, len(self.seen) - 1, None]
-
-
-class Likeliest:
-    """Takes the most likely ids and notes the logits."""
-
-    temperature = 0.0
-
-    def __init__(self) -> None:
-        self.seen: list[Tensor] = []
-
-    def __call__(self, logits: Tensor, uniform: Tensor) -> Tensor:
-        self.seen.append(logits)
-        return logits.argmax(-1)
 
 
 @dataclass(frozen=True)
@@ -118,22 +90,18 @@ def system_of(config: dict[str, Any]) -> System:
 
 @pytest.fixture(scope="module")
 def golden() -> Golden:
-    config = json.loads((FOLDER / "config.json").read_text())
-    official = load_file(FOLDER / "weights_aim.safetensors")
+    config = RECORDED.read("config.json")
+    official = RECORDED.tensors("weights_aim")
     models = []
     for _ in range(2):
         model = system_of(config).build().eval()
-        weights.load_exactly(model.network, KEYS.to_ours(part(official, MAMBA, True)), str(FOLDER))
-        weights.load_exactly(model.tokenizer, TOKENIZER.to_ours(part(official, VQVAE, False)), str(FOLDER))
+        weights.load_exactly(model.network, KEYS.to_ours(part(official, MAMBA, True)), RECORDED.name)
+        weights.load_exactly(model.tokenizer, TOKENIZER.to_ours(part(official, VQVAE, False)), RECORDED.name)
         models.append(model)
     with torch.no_grad():  # there token i takes the place i + 1
         places = models[1].network.backbone.positions
         places[:-1] = places.roll(-1, 0)[:-1].clone()
-    return Golden(config, load_file(FOLDER / "io.safetensors"), official, *models)
-
-
-def near(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
-    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=tolerance)
+    return Golden(config, RECORDED.tensors("io"), official, *models)
 
 
 @torch.no_grad()
@@ -188,10 +156,10 @@ def scale(golden: Golden, name: str) -> float:
 
 def test_greedy_generation_through_the_state(golden: Golden) -> None:
     """Ids exactly, the guided logits that decided them, and the picture."""
-    recorder, io = Likeliest(), golden.io
-    *_, last = golden.drawing.stream(io["gen_labels"][:, 0], guidance=scale(golden, "greedy"), pick=recorder)  # type: ignore[arg-type]
+    recorder, io = Recorder(), golden.io
+    *_, last = golden.drawing.stream(io["gen_labels"][:, 0], guidance=scale(golden, "greedy"), pick=recorder)
     assert torch.equal(last.decoding.tokens.data, io["greedy_ids"])
-    near(torch.cat(recorder.seen, 1), io["greedy_logits"], LOGITS)
+    near(recorder.logits, io["greedy_logits"], LOGITS)
     with torch.no_grad():
         near(golden.drawing.tokenizer.decode(last.decoding.tokens), io["greedy_image"], PIXELS)
 
@@ -200,9 +168,9 @@ def test_drawn_generation_replayed(golden: Golden) -> None:
     """With the recorded draws: guided logits, what both filters leave of them, and the picture."""
     io, run = golden.io, next(run for run in golden.config["runs"] if run["name"] == "sample")
     assert torch.equal(io["sample_drawn"][: len(io["sample_ids"])], io["sample_ids"])
-    replay = Replay(io["sample_ids"])
-    *_, last = golden.drawing.stream(io["gen_labels"][:, 0], guidance=run["cfg_scale"], pick=replay)  # type: ignore[arg-type]
-    logits = torch.cat(replay.seen, 1)
+    replay = Recorder(io["sample_ids"].split(1, dim=1))
+    *_, last = golden.drawing.stream(io["gen_labels"][:, 0], guidance=run["cfg_scale"], pick=replay)
+    logits = replay.logits
     near(logits, io["sample_logits"], LOGITS)
     filtered = keep_top_p(keep_top_k(logits, run["top_k"]), run["top_p"])
     assert torch.equal(filtered == -torch.inf, io["sample_filtered"] == -torch.inf)
@@ -216,10 +184,10 @@ def test_the_released_code_draws_with_shifted_positions(golden: Golden) -> None:
     """Drawn with the positions of training, the logits are those of training instead: parallel is incremental only so."""
     io, found = golden.io, {}
     for name, model in (("trained", golden.model), ("drawn", golden.drawing)):
-        replay = Replay(io["gen_ids"])
-        *_, last = model.stream(io["gen_labels"][:, 0], guidance=1.0, pick=replay)  # type: ignore[arg-type]
+        replay = Recorder(io["gen_ids"].split(1, dim=1))
+        *_, last = model.stream(io["gen_labels"][:, 0], guidance=1.0, pick=replay)
         assert isinstance(last.decoding.tokens, Tokens)
-        found[name] = torch.cat(replay.seen, 1)
+        found[name] = replay.logits
     near(found["trained"], io["gen_tf_logits"], LOGITS)
     assert (found["drawn"] - io["gen_tf_logits"]).abs().max() > 1e-2
 
@@ -234,34 +202,23 @@ def test_keys_go_there_and_back(golden: Golden) -> None:
     assert all(torch.equal(back[key], value) for key, value in official.items())
 
 
-def published() -> dict[str, Any]:
-    path = FOLDER / "published.json"
-    return json.loads(path.read_text())["models"] if path.is_file() else {}
-
-
-@pytest.mark.parametrize("name", published())
+@pytest.mark.parametrize("name", RECORDED.published)
 def test_every_published_key_and_shape(name: str) -> None:
-    entry = published()[name]
-    theirs = {key: tuple(shape) for key, (shape, _) in entry["state_dict"].items()}
+    entry = RECORDED.published[name]
     numbers = entry["constructor"]["models.stage2.config_mamba.MambaConfig"]
     (size,) = (s for s in SIZES.values() if s.backbone.width == numbers["d_model"])
     assert isinstance(size.backbone, Transformer)
     assert size.backbone.depth == numbers["n_layer"]
     assert size.backbone.modulation == (Grouped(numbers["num_groups"]) if numbers["adaln_group"] else Each())
     assert isinstance(size.condition, Label)
-    with torch.device("meta"):
-        network, tokenizer = size.network(), size.tokenizer.build()
-        found = KEYS.to_theirs(network.state_dict())
-        found |= {f"{VQVAE}{k}": v for k, v in TOKENIZER.to_theirs(tokenizer.state_dict()).items()}
-        empty = {key: torch.empty(shape) for key, shape in theirs.items()}
-        back = KEYS.to_ours(part(empty, MAMBA, True)), TOKENIZER.to_ours(part(empty, VQVAE, False))
-    assert {key: tuple(value.shape) for key, value in found.items()} == theirs
-    for module, state in zip((network, tokenizer), back, strict=True):
-        assert {key: v.shape for key, v in state.items()} == {key: v.shape for key, v in module.state_dict().items()}
+    mamba, vqvae = part(entry["state_dict"], MAMBA, True), part(entry["state_dict"], VQVAE, False)
+    assert len(mamba) + len(vqvae) == len(entry["state_dict"])
+    network = assert_published(size.network, KEYS, mamba)
+    assert_published(size.tokenizer.build, TOKENIZER, vqvae)
     assert sum(p.numel() for p in network.parameters()) == entry["parameters_mamba_only"]
 
 
-@pytest.mark.skipif(not (FOLDER / "published.json").is_file(), reason="no manifest in the recordings")
+@pytest.mark.skipif(not RECORDED.published, reason="no manifest in the recordings")
 def test_published_files_are_those_of_the_manifest() -> None:
-    for files, entry in zip(PUBLISHED.values(), published().values(), strict=True):
+    for files, entry in zip(PUBLISHED.values(), RECORDED.published.values(), strict=True):
         assert all(file in entry["file"] for file in files)

@@ -6,76 +6,33 @@ Recordings lie in the folder that NEXTSET_PARITY names; sizes, orders, scales an
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import re
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
-from nextset import Layout, Model, System, weights
+from nextset import Model, System, weights
 from nextset.backbones import TwoPass
 from nextset.conditions import Label
 from nextset.decode import Constant, Guidance, Proportional
 from nextset.mixers import Attention
 from nextset.nn.masking import Arccos, Cosine
-from nextset.noise import Noise
 from nextset.official.arpg import KEYS
-from nextset.orders import Falling, Order, Plan, Schedule
+from nextset.orders import Falling, Plan, Schedule
 from nextset.systems.arpg import PUBLISHED, SIZES, TINY
 from nextset.tokenizers.pixel import Pixel
 from nextset.wirings import Causal, Mutual, Queries
 
-FOLDER = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity")) / "arpg"
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"{FOLDER} is absent: set NEXTSET_PARITY to the recordings")
+from .recordings import Given, Recorder, Recordings, assert_published, near, numbers, ordered
+
+RECORDED = Recordings("arpg")
+pytestmark = RECORDED.needed
 PLAIN, GUIDED, PROBABILITIES = 2e-4, 4e-4, 5e-5
 CUTS: dict[str, Schedule] = {"arccos": Falling(Arccos()), "cosine": Falling(Cosine())}
 RUNS = ("arccos_linear", "cosine_constant", "arccos_linear_full")
-
-
-@dataclass(frozen=True)
-class Given(Order):
-    """One recorded order for all, in given steps."""
-
-    perm: tuple[int, ...]
-    steps: tuple[int, ...]
-
-    def sizes(self, layout: Layout) -> tuple[int, ...]:
-        """As recorded."""
-        return self.steps
-
-    def plan(self, layout: Layout, noise: Noise) -> Plan:
-        """As recorded."""
-        return Plan(torch.tensor(self.perm), self.steps)
-
-
-class Recorder:
-    """Takes the most likely ids and notes the logits that it was given."""
-
-    temperature = 0.0
-
-    def __init__(self) -> None:
-        self.seen: list[Tensor] = []
-
-    def __call__(self, logits: Tensor, uniform: Tensor) -> Tensor:
-        self.seen.append(logits)
-        return logits.argmax(-1)
-
-
-@pytest.fixture(scope="module")
-def config() -> dict[str, Any]:
-    return json.loads((FOLDER / "config.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def io() -> dict[str, Tensor]:
-    return load_file(FOLDER / "io.safetensors")
 
 
 def system_of(official: dict[str, Any]) -> System:
@@ -104,12 +61,8 @@ def system_of(official: dict[str, Any]) -> System:
 def model(config: dict[str, Any]) -> Model:
     """The official weights in our system."""
     built = system_of(config["model_args"]).build().eval()
-    weights.load_exactly(built.network, KEYS.to_ours(load_file(FOLDER / "weights.safetensors")), str(FOLDER))
+    weights.load_exactly(built.network, KEYS.to_ours(RECORDED.tensors("weights")), RECORDED.name)
     return built
-
-
-def near(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
-    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=tolerance)
 
 
 @torch.inference_mode()
@@ -152,14 +105,10 @@ def guidance(kind: str, config: dict[str, Any]) -> Guidance:
 def drawn(model: Model, io: dict[str, Tensor], name: str, config: dict[str, Any]) -> tuple[Tensor, Tensor]:
     """Greedy ids (B, N) by site and probabilities (B, N, V) in order, through the cache of our engine."""
     order = Given(tuple(io["in.gen_order"].tolist()), tuple(io[f"out.{name}_num_pred"].tolist()))
-    own, recorder = model.system, Recorder()
-    try:
-        model.system = replace(own, order=order)
-        schedule = guidance(name.split("_")[1], config)
-        *_, last = model.stream(io["in.labels"], guidance=schedule, pick=recorder)  # type: ignore[arg-type]
-    finally:
-        model.system = own
-    return last.decoding.tokens.data, torch.cat(recorder.seen, 1).softmax(-1)
+    recorder, schedule = Recorder(), guidance(name.split("_")[1], config)
+    with ordered(model, order):
+        *_, last = model.stream(io["in.labels"], guidance=schedule, pick=recorder)
+    return last.decoding.tokens.data, recorder.logits.softmax(-1)
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -186,39 +135,25 @@ def test_the_released_sampler_does_not_remember_in_causal_order(
 
 def test_keys_go_there_and_back(model: Model) -> None:
     """All but the row that nothing here uses."""
-    official, back = load_file(FOLDER / "weights.safetensors"), KEYS.to_theirs(model.network.state_dict())
+    official, back = RECORDED.tensors("weights"), KEYS.to_theirs(model.network.state_dict())
     assert back.keys() == official.keys()
     unused = official.pop("embeddings.weight")
     assert torch.equal(back["embeddings.weight"][:-1], unused[:-1])
     assert all(torch.equal(back[key], value) for key, value in official.items())
 
 
-def published() -> dict[str, Any]:
-    path = FOLDER / "published.json"
-    return json.loads(path.read_text()) if path.is_file() else {}
-
-
-@pytest.mark.parametrize("name", published())
+@pytest.mark.parametrize("name", RECORDED.published)
 def test_every_published_key_and_shape(name: str) -> None:
-    entry = published()[name]
-    pattern = r"(n_layer|n_head|dim|vocab_size|block_size|num_classes)=(\d+)"
-    numbers = {k: int(v) for k, v in re.findall(pattern, entry["constructor"])}
-    theirs = {key: tuple(shape) for key, (shape, _) in entry["state_dict"].items()}
-    (size,) = (
-        s for s in SIZES.values() if (s.backbone.depth, s.backbone.width) == (numbers["n_layer"], numbers["dim"])
-    )  # type: ignore[attr-defined]
+    entry = RECORDED.published[name]
+    given = numbers(entry["constructor"])
+    (size,) = (s for s in SIZES.values() if (s.backbone.depth, s.backbone.width) == (given["n_layer"], given["dim"]))  # type: ignore[attr-defined]
     assert isinstance(size.backbone, TwoPass)
-    assert (size.backbone.mixer, size.backbone.heads) == (Attention(numbers["n_head"]), numbers["n_head"])
-    assert (size.layout.sites, size.condition) == (numbers["block_size"], Label(numbers["num_classes"]))
-    assert size.tokenizer.unit.vocab == numbers["vocab_size"]  # type: ignore[union-attr]
-    with torch.device("meta"):
-        network = size.network()
-        found = KEYS.to_theirs(network.state_dict())
-        back = KEYS.to_ours({key: torch.empty(shape) for key, shape in theirs.items()})
-    assert {key: tuple(value.shape) for key, value in found.items()} == theirs
-    assert {key: value.shape for key, value in back.items()} == {k: v.shape for k, v in network.state_dict().items()}
+    assert (size.backbone.mixer, size.backbone.heads) == (Attention(given["n_head"]), given["n_head"])
+    assert (size.layout.sites, size.condition) == (given["block_size"], Label(given["num_classes"]))
+    assert size.tokenizer.unit.vocab == given["vocab_size"]  # type: ignore[union-attr]
+    assert_published(size.network, KEYS, entry["state_dict"])
 
 
 def test_published_files_are_those_of_the_manifest() -> None:
-    files = {file for entry in published().values() for file in entry["checkpoint_files"]}
+    files = {file for entry in RECORDED.published.values() for file in entry["checkpoint_files"]}
     assert {file for files in PUBLISHED.values() for file in files} == files

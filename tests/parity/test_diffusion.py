@@ -7,14 +7,10 @@ by 2e4, 1e-3.
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from nextset import Pick, weights
@@ -25,30 +21,23 @@ from nextset.nn.denoiser import waves
 from nextset.nn.diffusion import Even, Spacing, Strided, chain, cosine_betas
 from nextset.official.mar import KEYS
 
-FOLDER = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity")) / "mar"
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"{FOLDER} is absent: set NEXTSET_PARITY to the recordings")
+from .recordings import Recordings, near
+
+RECORDED = Recordings("mar")
+pytestmark = RECORDED.needed
 PLAIN, CHAIN, STEEP = 1e-4, 1e-4, 1e-3
 LEVELS = 1000  # the official code's constant
 CPU = torch.device("cpu")
-CONFIG = json.loads((FOLDER / "config.json").read_text()) if FOLDER.is_dir() else {}
+CONFIG = RECORDED.read("config.json")
 
 
 def official() -> dict[str, Any]:
     return CONFIG["constructor"]["models.mar.MAR"]
 
 
-def near(ours: Tensor, theirs: Tensor, tolerance: float = PLAIN) -> None:
-    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=tolerance)
-
-
 def spacing(setting: str) -> Spacing:
     """The official words for which levels are visited."""
     return Strided(int(setting[4:])) if setting.startswith("ddim") else Even(int(setting))
-
-
-@pytest.fixture(scope="module")
-def io() -> dict[str, Tensor]:
-    return load_file(FOLDER / "io.safetensors")
 
 
 def head(file: str, prefix: str) -> DiffusionModule:
@@ -59,7 +48,7 @@ def head(file: str, prefix: str) -> DiffusionModule:
     )
     unit = Continuous(args["vae_embed_dim"] * args["patch_size"] ** 2)
     module = spec.build(args["decoder_embed_dim"], unit, None)  # type: ignore[arg-type]
-    state = KEYS.to_ours({prefix + key: value for key, value in load_file(FOLDER / file).items()})
+    state = KEYS.to_ours({prefix + key: value for key, value in RECORDED.tensors(file).items()})
     own = {key.removeprefix("head."): value for key, value in state.items() if key.startswith("head.")}
     weights.load_exactly(module, own, file)
     return module.eval()
@@ -68,13 +57,13 @@ def head(file: str, prefix: str) -> DiffusionModule:
 @pytest.fixture(scope="module")
 def alone() -> DiffusionModule:
     """The stand-alone head."""
-    return head("weights_diffloss.safetensors", "diffloss.")
+    return head("weights_diffloss", "diffloss.")
 
 
 @pytest.fixture(scope="module")
 def part() -> DiffusionModule:
     """That of the model."""
-    return head("weights_mar.safetensors", "")
+    return head("weights_mar", "")
 
 
 def test_tables(io: dict[str, Tensor]) -> None:

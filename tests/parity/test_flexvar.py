@@ -6,15 +6,11 @@ for logits, 5e-5 for pixels and latents, ids exactly.
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from nextset import Model, Pick, System
@@ -31,23 +27,11 @@ from nextset.tokenizers.scalable import ScalableVQ, ScalableVQModule
 from nextset.tokenizers.vq import USED, VQ
 from nextset.weights import load_exactly
 
-FOLDER = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity")) / "flexvar"
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"{FOLDER} is absent: set NEXTSET_PARITY to the recordings")
+from .recordings import Recorder, Recordings, assert_published, near
+
+RECORDED = Recordings("flexvar")
+pytestmark = RECORDED.needed
 LOGITS, LATENTS = 2e-4, 5e-5
-
-
-class Replay:
-    """Takes the recorded ids, or the most likely, and notes the logits that it was given."""
-
-    temperature = 1.0
-
-    def __init__(self, ids: list[Tensor] | None = None) -> None:
-        self.seen: list[Tensor] = []
-        self.ids = ids
-
-    def __call__(self, logits: Tensor, uniform: Tensor) -> Tensor:
-        self.seen.append(logits)
-        return logits.argmax(-1) if self.ids is None else self.ids[len(self.seen) - 1]
 
 
 @dataclass(frozen=True)
@@ -62,7 +46,7 @@ class Golden:
     def model(self, *sides: int) -> Model:
         """The model of any schedule."""
         model = resized(self.system, *sides).build().eval()
-        load_exactly(model, self.state, str(FOLDER))
+        load_exactly(model, self.state, RECORDED.name)
         return model
 
     def each(self, name: str) -> list[Tensor]:
@@ -81,7 +65,7 @@ class Golden:
 
 @pytest.fixture(scope="module")
 def golden() -> Golden:
-    config = json.loads((FOLDER / "config.json").read_text())
+    config = RECORDED.read("config.json")
     vae, patched = (
         config["constructor"][k] for k in ("models.vq_llama.VQModel(ModelArgs)", "Encoder/Decoder override")
     )
@@ -97,18 +81,14 @@ def golden() -> Golden:
     official = config["constructor"]["models.flexvar.FlexVAR"]
     assert official["attn_l2_norm"]
     assert not official["shared_aln"]
-    heads, weights = official["num_heads"], load_file(FOLDER / "weights_flexvar.safetensors")
+    heads, weights = official["num_heads"], RECORDED.tensors("weights_flexvar")
     like = var(official["depth"], classes=official["num_classes"], head=official["embed_dim"] // heads, heads=heads)
     tokenizer = ScalableVQ(base, tuple(official["patch_nums"]))
     system = flexvar(like, tokenizer, map_side=weights["pos_1LC"].shape[-1])
     state = {f"network.{k}": v for k, v in KEYS.to_ours(weights).items()}
-    parts = VAE_KEYS.to_ours(load_file(FOLDER / "weights_vae.safetensors"))
+    parts = VAE_KEYS.to_ours(RECORDED.tensors("weights_vae"))
     state |= {f"tokenizer.{k}": v for k, v in parts.items()}
-    return Golden(config, load_file(FOLDER / "io.safetensors"), system, state)
-
-
-def near(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=tolerance)
+    return Golden(config, RECORDED.tensors("io"), system, state)
 
 
 # -- the tokenizer
@@ -175,18 +155,13 @@ def schedule(run: dict[str, Any]) -> Guidance:
     return Clipped(from_extra(run["cfg"]), largest=run["max_pn"] ** 2)
 
 
-def runs() -> list[dict[str, Any]]:
-    path = FOLDER / "config.json"
-    return json.loads(path.read_text())["runs"] if path.is_file() else []
-
-
-@pytest.mark.parametrize("run", runs(), ids=lambda run: run["name"])
+@pytest.mark.parametrize("run", RECORDED.read("config.json").get("runs", ()), ids=lambda run: run["name"])
 def test_generation_through_the_cache(golden: Golden, run: dict[str, Any]) -> None:
     """On every recorded schedule with the same weights: guided logits, greedy ids exactly (drawn ones replayed), the picture."""
     name, model = run["name"], golden.model(*run["infer_patch_nums"])
     ids = golden.each(f"{name}_ids_scale")
-    recorder = Replay(None if run["top_k"] == 1 else ids)
-    *_, last = model.stream(golden.io["gen_labels"], guidance=schedule(run), pick=recorder)  # type: ignore[arg-type]
+    recorder = Recorder(None if run["top_k"] == 1 else ids)
+    *_, last = model.stream(golden.io["gen_labels"], guidance=schedule(run), pick=recorder)
     assert torch.equal(last.decoding.tokens.data, torch.cat(ids, dim=1))
     for ours, theirs in zip(recorder.seen, golden.each(f"{name}_logits_scale"), strict=True):
         near(ours, theirs, LOGITS)
@@ -202,7 +177,7 @@ def test_generation_through_the_cache(golden: Golden, run: dict[str, Any]) -> No
 
 def test_keys_go_there_and_back(golden: Golden) -> None:
     for keys, part, file in ((KEYS, "network.", "weights_flexvar"), (VAE_KEYS, "tokenizer.", "weights_vae")):
-        official = load_file(FOLDER / f"{file}.safetensors")
+        official = RECORDED.tensors(file)
         back = keys.to_theirs({k.removeprefix(part): v for k, v in golden.state.items() if k.startswith(part)})
         assert back.keys() == official.keys()
         for key, value in official.items():
@@ -210,44 +185,28 @@ def test_keys_go_there_and_back(golden: Golden) -> None:
             assert made or torch.equal(back[key], value), key
 
 
-def published() -> dict[str, Any]:
-    path = FOLDER / "published.json"
-    return json.loads(path.read_text())["models"] if path.is_file() else {}
-
-
-@pytest.mark.parametrize("name", published())
+@pytest.mark.parametrize("name", RECORDED.published)
 def test_every_published_key_and_shape(name: str) -> None:
     """Both ways, on the meta device; sizes are those that SIZES says."""
-    entry = published()[name]
+    entry = RECORDED.published[name]
     ((_, official),) = entry["constructor"].items()
     size = next(s for s in SIZES if entry["file"] in PUBLISHED.get(s, ()))
     system = SIZES[size]
     tokenizer, backbone = system.tokenizer, system.backbone
     assert isinstance(tokenizer, ScalableVQ)
     assert isinstance(backbone, Transformer)
-    with torch.device("meta"):
-        if "codebook_size" in official:
-            assert (tokenizer.base.vocab, tokenizer.base.dim) == (
-                official["codebook_size"],
-                official["codebook_embed_dim"],
-            )
-            module, keys = tokenizer.build(), VAE_KEYS
-        else:
-            assert (backbone.depth, backbone.dim) == (official["depth"], official["embed_dim"])
-            assert backbone.mixer == CosineAttention(official["num_heads"])
-            assert tuple(official["patch_nums"]) == SIDES == tokenizer.sides
-            module, keys = system.network(), KEYS
-        theirs = keys.to_theirs(module.state_dict())
-        assert {k: [list(v.shape), str(v.dtype).removeprefix("torch.")] for k, v in theirs.items()} == entry[
-            "state_dict"
-        ]
-        state = {
-            k: torch.empty(shape, dtype=getattr(torch, dtype)) for k, (shape, dtype) in entry["state_dict"].items()
-        }
-        load_exactly(module, keys.to_ours(state), name)
+    if "codebook_size" in official:
+        assert tokenizer.base.vocab == official["codebook_size"]
+        assert tokenizer.base.dim == official["codebook_embed_dim"]
+        module = assert_published(tokenizer.build, VAE_KEYS, entry["state_dict"])
+    else:
+        assert (backbone.depth, backbone.dim) == (official["depth"], official["embed_dim"])
+        assert backbone.mixer == CosineAttention(official["num_heads"])
+        assert tuple(official["patch_nums"]) == SIDES == tokenizer.sides
+        module = assert_published(system.network, KEYS, entry["state_dict"])
     assert sum(p.numel() for p in module.parameters()) == entry["parameters"]
 
 
 def test_published_files_are_those_of_the_manifest() -> None:
-    files = {entry["file"] for entry in published().values()}
+    files = {entry["file"] for entry in RECORDED.published.values()}
     assert {file for files in PUBLISHED.values() for file in files} == files

@@ -5,40 +5,20 @@ Recordings lie in the folder that NEXTSET_PARITY names; all sizes come from them
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
-from typing import Any
-
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from nextset import weights
 from nextset.layout import Tokens
 from nextset.tokenizers.kl_vae import KLVAE, KLVAEModule, official_keys
 
-FOLDER = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity")) / "mar"
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"{FOLDER} is absent: set NEXTSET_PARITY to the recordings")
+from .recordings import Recordings, assert_published, near
+
+RECORDED = Recordings("mar")
+pytestmark = RECORDED.needed
 PLAIN = 1e-4
-
-
-def read(name: str) -> Any:
-    path = FOLDER / name
-    return json.loads(path.read_text()) if path.is_file() else {}
-
-
-CONFIG, MANIFEST = read("config.json"), read("published.json").get("models", {})
-
-
-def near(ours: Tensor, theirs: Tensor, tolerance: float = PLAIN) -> None:
-    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=tolerance)
-
-
-@pytest.fixture(scope="module")
-def io() -> dict[str, Tensor]:
-    return load_file(FOLDER / "io.safetensors")
+CONFIG = RECORDED.read("config.json")
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +36,8 @@ def vae() -> KLVAEModule:
     )
     module = spec.build().eval()
     keys = official_keys(len(spec.multipliers))
-    official = load_file(FOLDER / "weights_vae.safetensors")
-    weights.load_exactly(module, keys.to_ours(official), str(FOLDER))
+    official = RECORDED.tensors("weights_vae")
+    weights.load_exactly(module, keys.to_ours(official), RECORDED.name)
     back = keys.to_theirs(module.state_dict())
     assert back.keys() == official.keys()
     assert all(torch.equal(back[key], official[key]) for key in official)
@@ -88,16 +68,10 @@ def tokens(latents: Tensor) -> Tensor:
     return latents.flatten(2).transpose(1, 2)
 
 
-@pytest.mark.parametrize("name", [name for name in MANIFEST if "VAE" in name])
+@pytest.mark.parametrize("name", [name for name in RECORDED.published if "VAE" in name])
 def test_published_autoencoder(name: str) -> None:
-    entry = MANIFEST[name]
-    theirs = {key: tuple(shape) for key, (shape, _) in entry["state_dict"].items()}
+    entry = RECORDED.published[name]
     (official,) = entry["constructor"].values()
     spec = KLVAE()
     assert (spec.dim, spec.multipliers) == (official["embed_dim"], tuple(official["ch_mult"]))
-    keys = official_keys(len(spec.multipliers))
-    with torch.device("meta"):
-        state = spec.build().state_dict()
-    assert {key: tuple(value.shape) for key, value in keys.to_theirs(state).items()} == theirs
-    back = keys.to_ours({key: torch.empty(shape, device="meta") for key, shape in theirs.items()})
-    assert {key: value.shape for key, value in back.items()} == {key: value.shape for key, value in state.items()}
+    assert_published(spec.build, official_keys(len(spec.multipliers)), entry["state_dict"])

@@ -6,17 +6,13 @@ READMEs: 1e-4 for logits (measured noise 2e-5), 3e-4 for guided ones (8e-5), ids
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import re
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from nextset import Model, Pick, System, catalogue, weights
@@ -30,22 +26,10 @@ from nextset.official.llamagen import KEYS
 from nextset.systems.llamagen import PUBLISHED, SIZES, TINY
 from nextset.tokenizers.pixel import Pixel
 
-FOLDER = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity"))
-FAMILIES = ("llamagen_c2i", "llamagen_t2i")
+from .recordings import Recorder, Recordings, assert_published, near
+
+FAMILIES = Recordings("llamagen_c2i"), Recordings("llamagen_t2i")
 PLAIN, GUIDED = 1e-4, 3e-4
-
-
-class Recorder:
-    """Takes the most likely ids and notes the logits that it was given."""
-
-    temperature = 0.0
-
-    def __init__(self) -> None:
-        self.seen: list[Tensor] = []
-
-    def __call__(self, logits: Tensor, uniform: Tensor) -> Tensor:
-        self.seen.append(logits)
-        return logits.argmax(-1)
 
 
 @dataclass(frozen=True)
@@ -111,19 +95,16 @@ def system_of(config: dict[str, Any]) -> System:
     )
 
 
-def opened(family: str) -> Golden:
+def opened(family: Recordings) -> Golden:
     """The recording of a family, or a skipped test."""
-    folder = FOLDER / family
-    if not folder.is_dir():
-        pytest.skip(f"no recordings in {folder}; point NEXTSET_PARITY to them")
-    config = json.loads((folder / "config.json").read_text())
-    official = load_file(folder / "weights.safetensors")
+    family.require()
+    config, official = family.read("config.json"), family.tensors("weights")
     model = system_of(config).build().eval()
-    weights.load_exactly(model.network, KEYS.to_ours(official), str(folder))
-    return Golden(config, official, load_file(folder / "io.safetensors"), model)
+    weights.load_exactly(model.network, KEYS.to_ours(official), family.name)
+    return Golden(config, official, family.tensors("io"), model)
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+@pytest.fixture(scope="module", params=FAMILIES, ids=lambda recorded: recorded.name)
 def golden(request: pytest.FixtureRequest) -> Golden:
     return opened(request.param)
 
@@ -142,10 +123,6 @@ def asked(golden: Golden) -> Any:
     """The condition as a user gives it: labels, or what the text encoder made of the captions."""
     io = golden.io
     return io["in.labels"] if "in.labels" in io else (io["in.t5_features"], io["in.t5_mask"])
-
-
-def near(ours: Tensor, theirs: Tensor, atol: float = PLAIN) -> None:
-    torch.testing.assert_close(ours, theirs, atol=atol, rtol=1e-4)
 
 
 def test_logits(golden: Golden) -> None:
@@ -175,7 +152,7 @@ def test_greedy_guided(golden: Golden) -> None:
     recorder, scale = Recorder(), golden.config["cfg_scale"]
     ids = golden.drawn(asked(golden), recorder, scale)
     assert torch.equal(ids, golden.io["out.greedy_cfg_tokens"])
-    near(torch.cat(recorder.seen, dim=1), golden.io["out.greedy_cfg_step_logits"], GUIDED)
+    near(recorder.logits, golden.io["out.greedy_cfg_step_logits"], GUIDED)
 
 
 def test_greedy_unguided(golden: Golden) -> None:
@@ -194,7 +171,7 @@ def test_guidance_interval(labelled: Golden) -> None:
     guidance = Interval(config["cfg_scale"], stop=config["cfg_interval"] + 2)
     ids = labelled.drawn(asked(labelled), recorder, guidance)
     assert torch.equal(ids, labelled.io["out.greedy_cfg_interval_tokens"])
-    near(torch.cat(recorder.seen, dim=1), labelled.io["out.greedy_cfg_interval_step_logits"], GUIDED)
+    near(recorder.logits, labelled.io["out.greedy_cfg_interval_step_logits"], GUIDED)
 
 
 def test_filters(labelled: Golden) -> None:
@@ -304,8 +281,7 @@ def test_keys_go_there_and_back(golden: Golden) -> None:
 
 def published() -> dict[str, dict[str, Any]]:
     """Every size of both manifests, by its official name."""
-    files = (FOLDER / family / "published.json" for family in FAMILIES)
-    return {name: entry for path in files if path.exists() for name, entry in json.loads(path.read_text()).items()}
+    return FAMILIES[0].published | FAMILIES[1].published
 
 
 def labels(name: str) -> list[str]:
@@ -315,24 +291,17 @@ def labels(name: str) -> list[str]:
     return [label for label in SIZES if re.fullmatch(rf"{stem}(-\d+)?", label)]
 
 
-@pytest.mark.skipif(not published(), reason=f"no manifests in {FOLDER}; point NEXTSET_PARITY to the recordings")
 @pytest.mark.parametrize("name", published())
 def test_published_sizes_fit(name: str) -> None:
     entry = published()[name]
-    shapes = {key: tuple(shape) for key, (shape, _) in entry["state_dict"].items()}
     assert labels(name)
     for label in labels(name):
-        with torch.device("meta"):
-            network = catalogue.spec(f"llamagen/{label}").network()
-        ours = network.state_dict()
-        theirs = KEYS.to_theirs(ours)
-        assert {key: tuple(value.shape) for key, value in theirs.items()} == shapes
-        weights.load_exactly(network, KEYS.to_ours(theirs), name)
+        network = assert_published(catalogue.spec(f"llamagen/{label}").network, KEYS, entry["state_dict"])
         assert sum(p.numel() for p in network.parameters()) == entry["n_parameters"]
-        assert sum(v.numel() for v in ours.values()) == entry["n_state_dict_values"]
+        assert sum(v.numel() for v in network.state_dict().values()) == entry["n_state_dict_values"]
 
 
-@pytest.mark.skipif(not published(), reason=f"no manifests in {FOLDER}; point NEXTSET_PARITY to the recordings")
+@FAMILIES[0].needed
 def test_published_files_are_named() -> None:
     """PUBLISHED lists every official file once, at the size and resolution that it is of, and nothing else."""
     for name, entry in published().items():

@@ -6,24 +6,20 @@ for floats (measured noise 6e-6), ids exactly.
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from nextset import weights
 from nextset.layout import Tokens, grid
 from nextset.tokenizers.vq import KEYS, VQ, VQModule
 
-FOLDER = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity"))
-ATOL = 1e-4
-MANIFEST = FOLDER / "llamagen_vq" / "published.json"
+from .recordings import Recordings, assert_published, near
+
+RECORDED = Recordings("llamagen_vq"), Recordings("llamagen_vq16")
 
 
 @dataclass(frozen=True)
@@ -53,21 +49,15 @@ def spec_of(config: dict[str, Any]) -> VQ:
     )
 
 
-@pytest.fixture(scope="module", params=["llamagen_vq", "llamagen_vq16"])
+@pytest.fixture(scope="module", params=RECORDED, ids=lambda recorded: recorded.name)
 def golden(request: pytest.FixtureRequest) -> Golden:
     """A recording and our module with its weights."""
-    folder = FOLDER / request.param
-    if not folder.is_dir():
-        pytest.skip(f"no recordings in {folder}; point NEXTSET_PARITY to them")
-    config = json.loads((folder / "config.json").read_text())
-    official = load_file(folder / "weights.safetensors")
+    recorded: Recordings = request.param
+    recorded.require()
+    config, official = recorded.read("config.json"), recorded.tensors("weights")
     module = spec_of(config).build().eval()
-    weights.load_exactly(module, KEYS.to_ours(official), str(folder))
-    return Golden(config, official, load_file(folder / "io.safetensors"), module)
-
-
-def near(ours: Tensor, theirs: Tensor) -> None:
-    torch.testing.assert_close(ours, theirs, atol=ATOL, rtol=0)
+    weights.load_exactly(module, KEYS.to_ours(official), recorded.name)
+    return Golden(config, official, recorded.tensors("io"), module)
 
 
 def tokens(ids: Tensor) -> Tokens:
@@ -127,11 +117,6 @@ def test_keys_go_there_and_back(golden: Golden) -> None:
         assert key in without_effect or torch.equal(back[key], value), key
 
 
-def published() -> dict[str, Any]:
-    """Every published size, by name."""
-    return json.loads(MANIFEST.read_text()) if MANIFEST.exists() else {}
-
-
 def spec_from_shapes(shapes: dict[str, Any]) -> VQ:
     """The spec that a published file's shapes tell; what they do not is the default."""
     vocab, dim = shapes["quantize.embedding.weight"][0]
@@ -145,14 +130,8 @@ def spec_from_shapes(shapes: dict[str, Any]) -> VQ:
     return VQ(vocab, dim, width, multipliers, blocks, latent=shapes["encoder.conv_out.weight"][0][0])
 
 
-@pytest.mark.skipif(not MANIFEST.exists(), reason=f"no manifest {MANIFEST}; point NEXTSET_PARITY to the recordings")
-@pytest.mark.parametrize("name", published())
+@pytest.mark.parametrize("name", RECORDED[0].published)
 def test_published_files_fit(name: str) -> None:
-    shapes = published()[name]["state_dict"]
-    with torch.device("meta"):
-        module = spec_from_shapes(shapes).build()
-        state = {key: torch.empty(shape, dtype=getattr(torch, dtype)) for key, (shape, dtype) in shapes.items()}
-        weights.load_exactly(module, KEYS.to_ours(state), name)
-        back = KEYS.to_theirs(module.state_dict())
-    assert {key: [list(value.shape), str(value.dtype).removeprefix("torch.")] for key, value in back.items()} == shapes
-    assert sum(p.numel() for p in module.parameters()) == published()[name]["n_parameters"]
+    entry = RECORDED[0].published[name]
+    module = assert_published(spec_from_shapes(entry["state_dict"]).build, KEYS, entry["state_dict"])
+    assert sum(p.numel() for p in module.parameters()) == entry["n_parameters"]

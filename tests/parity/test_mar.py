@@ -7,20 +7,16 @@ of noise, 1e-3 where they start at it (which multiplies errors by 2e4).
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
-from nextset import Layout, Model, Pick, System, weights
+from nextset import Model, Pick, System, weights
 from nextset.backbones import MaskedAutoencoder
 from nextset.conditions import Label
 from nextset.decode import Constant, Guidance, Proportional
@@ -29,45 +25,21 @@ from nextset.heads.diffusion import DiffusionModule
 from nextset.mixers import BiasedAttention
 from nextset.nn.diffusion import Even, Spacing, Strided
 from nextset.nn.masking import Cosine
-from nextset.noise import Noise
 from nextset.official.mar import KEYS
-from nextset.orders import Falling, Order, Plan
+from nextset.orders import Falling, Plan
 from nextset.systems.mar import PUBLISHED, SIZES, TINY
 from nextset.tokenizers.kl_vae import KLVAE
 
-FOLDER = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity")) / "mar"
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"{FOLDER} is absent: set NEXTSET_PARITY to the recordings")
+from .recordings import Given, Recordings, assert_published, near
+
+RECORDED = Recordings("mar")
+pytestmark = RECORDED.needed
 PLAIN, CHAIN, STEEP = 1e-4, 1e-4, 1e-3
 CPU = torch.device("cpu")
 
 
-def read(name: str) -> Any:
-    path = FOLDER / name
-    return json.loads(path.read_text()) if path.is_file() else {}
-
-
-CONFIG, MANIFEST = read("config.json"), read("published.json").get("models", {})
+CONFIG, MANIFEST = RECORDED.read("config.json"), RECORDED.published
 RUNS = {run["name"]: run for run in CONFIG.get("runs", ())}
-
-
-@dataclass(frozen=True)
-class Given(Order):
-    """Recorded orders, in given steps."""
-
-    perm: tuple[tuple[int, ...], ...]
-    steps: tuple[int, ...]
-
-    def sizes(self, layout: Layout) -> tuple[int, ...]:
-        """As recorded."""
-        return self.steps
-
-    def plan(self, layout: Layout, noise: Noise) -> Plan:
-        """As recorded."""
-        return Plan(torch.tensor(self.perm), self.steps)
-
-
-def near(ours: Tensor, theirs: Tensor, tolerance: float = PLAIN) -> None:
-    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=tolerance)
 
 
 def near_chain(ours: Tensor, theirs: Tensor, share: float) -> None:
@@ -78,11 +50,6 @@ def near_chain(ours: Tensor, theirs: Tensor, share: float) -> None:
 def spacing(setting: str) -> Spacing:
     """The official words for which levels are visited."""
     return Strided(int(setting[4:])) if setting.startswith("ddim") else Even(int(setting))
-
-
-@pytest.fixture(scope="module")
-def io() -> dict[str, Tensor]:
-    return load_file(FOLDER / "io.safetensors")
 
 
 def system_of(official: Mapping[str, Any]) -> System:
@@ -116,8 +83,8 @@ def system_of(official: Mapping[str, Any]) -> System:
 def model() -> Model:
     """The system with the official weights, on latents; `test_kl_vae.py` sees to their tokenizer."""
     built = system_of(CONFIG["constructor"]["models.mar.MAR"]).build().eval()
-    official = load_file(FOLDER / "weights_mar.safetensors")
-    weights.load_exactly(built.network, KEYS.to_ours(official), str(FOLDER))
+    official = RECORDED.tensors("weights_mar")
+    weights.load_exactly(built.network, KEYS.to_ours(official), RECORDED.name)
     back = KEYS.to_theirs(built.network.state_dict())
     assert back.keys() == official.keys()
     assert all(torch.equal(back[key], official[key]) for key in official)
@@ -267,11 +234,7 @@ def test_every_published_key_and_shape(name: str) -> None:
     assert size.tokenizer.unit.dim == official["vae_embed_dim"]  # type: ignore[union-attr]
     assert size.order.steps == entry["evaluation"]["num_iter"]  # type: ignore[attr-defined]
     assert size.guidance == Proportional(entry["evaluation"]["cfg"], after=True, left=1)
-    with torch.device("meta"):
-        state = size.network().state_dict()
-    assert {key: tuple(value.shape) for key, value in KEYS.to_theirs(state).items()} == theirs
-    back = KEYS.to_ours({key: torch.empty(shape, device="meta") for key, shape in theirs.items()})
-    assert {key: value.shape for key, value in back.items()} == {key: value.shape for key, value in state.items()}
+    assert_published(size.network, KEYS, entry["state_dict"])
     assert sum(math.prod(shape) for shape in theirs.values()) == entry["parameters"]
 
 

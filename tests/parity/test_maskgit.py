@@ -6,15 +6,11 @@ for logits (measured noise 1e-4), ids exactly.
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from nextset import Model, System
@@ -33,9 +29,10 @@ from nextset.systems.maskgit import PUBLISHED, SIZES, falling, maskgit
 from nextset.tokenizers.pixel import Pixel
 from nextset.weights import load_exactly
 
-FOLDER = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity"))
-FAMILIES = {"imagebert": KEYS, "uvitbert": KEYS_UVIT}
-ATOL, RTOL = 5e-4, 1e-4
+from .recordings import Recordings, assert_published, near, ordered
+
+FAMILIES = {Recordings("imagebert"): KEYS, Recordings("uvitbert"): KEYS_UVIT}
+ATOL = 5e-4
 
 
 @dataclass(frozen=True)
@@ -74,21 +71,15 @@ def system_of(official: dict[str, Any], family: str) -> System:
     return maskgit(backbone, tokenizer, (1, sites), Confidence(1), Constant(1.0), classes)
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+@pytest.fixture(scope="module", params=FAMILIES, ids=lambda recorded: recorded.name)
 def golden(request: pytest.FixtureRequest) -> Golden:
     """A recording, and our model with its weights."""
-    folder = FOLDER / request.param
-    if not folder.is_dir():
-        pytest.skip(f"no recordings in {folder}; point NEXTSET_PARITY to them")
-    config = json.loads((folder / "config.json").read_text())
-    official, keys = load_file(folder / "weights.safetensors"), FAMILIES[request.param]
-    model = system_of(config["config"]["model"], request.param).build().eval()
-    load_exactly(model.network, keys.to_ours(official), str(folder))
-    return Golden(config, official, load_file(folder / "io.safetensors"), model, keys)
-
-
-def near(ours: Tensor, theirs: Tensor) -> None:
-    torch.testing.assert_close(ours, theirs, atol=ATOL, rtol=RTOL)
+    recorded: Recordings = request.param
+    recorded.require()
+    config, official, keys = recorded.read("config.json"), recorded.tensors("weights"), FAMILIES[recorded]
+    model = system_of(config["config"]["model"], recorded.name).build().eval()
+    load_exactly(model.network, keys.to_ours(official), recorded.name)
+    return Golden(config, official, recorded.tensors("io"), model, keys)
 
 
 @torch.inference_mode()
@@ -103,10 +94,10 @@ def logits(golden: Golden, labels: Tensor | None) -> Tensor:
 
 def test_logits(golden: Golden) -> None:
     conditional, null = logits(golden, golden.io["in.labels"]), logits(golden, None)
-    near(conditional, golden.io["out.logits"])
-    near(null, golden.io["out.logits_uncond"])
-    near(null.lerp(conditional, golden.scale), golden.io["out.logits_cfg_power_cosine"])
-    near(null.lerp(conditional, from_extra(golden.scale)), golden.io["out.logits_cfg_constant_or_linear"])
+    near(conditional, golden.io["out.logits"], ATOL)
+    near(null, golden.io["out.logits_uncond"], ATOL)
+    near(null.lerp(conditional, golden.scale), golden.io["out.logits_cfg_power_cosine"], ATOL)
+    near(null.lerp(conditional, from_extra(golden.scale)), golden.io["out.logits_cfg_constant_or_linear"], ATOL)
 
 
 class Replay:
@@ -182,12 +173,8 @@ def test_generation_with_recorded_noise(golden: Golden) -> None:
 
 def test_generate_takes_this_road(golden: Golden) -> None:
     """What users call draws the recorded ids too."""
-    own = golden.model.system
-    try:
-        golden.model.system = replace(own, order=greedy(golden))
+    with ordered(golden.model, greedy(golden)):
         *_, last = golden.model.stream(golden.io["in.labels"], guidance=schedules(golden)["linear"])
-    finally:
-        golden.model.system = own
     assert torch.equal(last.decoding.tokens.data, golden.io["out.greedy_linear_tokens"])
 
 
@@ -197,14 +184,9 @@ def test_keys_go_there_and_back(golden: Golden) -> None:
     assert all(torch.equal(back[key], value) for key, value in golden.official.items())
 
 
-def published() -> dict[str, tuple[str, dict[str, Any]]]:
+def published() -> dict[str, tuple[Recordings, dict[str, Any]]]:
     """Family and entry of every published size, by name."""
-    found: dict[str, tuple[str, dict[str, Any]]] = {}
-    for family in FAMILIES:
-        path = FOLDER / family / "published.json"
-        if path.is_file():
-            found |= {name: (family, entry) for name, entry in json.loads(path.read_text()).items()}
-    return found
+    return {name: (family, entry) for family in FAMILIES for name, entry in family.published.items()}
 
 
 def size_of(entry: dict[str, Any]) -> System:
@@ -215,13 +197,7 @@ def size_of(entry: dict[str, Any]) -> System:
 @pytest.mark.parametrize("name", published())
 def test_every_published_key_and_shape(name: str) -> None:
     family, entry = published()[name]
-    theirs = {key: tuple(shape) for key, (shape, _) in entry["state_dict"].items()}
-    with torch.device("meta"):
-        network = size_of(entry).network()
-    state, keys = network.state_dict(), FAMILIES[family]
-    assert {key: tuple(value.shape) for key, value in keys.to_theirs(state).items()} == theirs
-    back = keys.to_ours({key: torch.empty(shape, device="meta") for key, shape in theirs.items()})
-    assert {key: value.shape for key, value in back.items()} == {key: value.shape for key, value in state.items()}
+    network = assert_published(size_of(entry).network, FAMILIES[family], entry["state_dict"])
     assert sum(p.numel() for p in network.parameters()) == entry["n_parameters"]
 
 
@@ -230,7 +206,7 @@ def test_every_published_setting(name: str) -> None:
     """Backbone, alphabet, sites, steps, noise and guidance are those of the published configuration."""
     family, entry = published()[name]
     official = entry["constructor"]["config"]["model"]
-    size, expected, drawn = size_of(entry), system_of(official, family), official["generator"]
+    size, expected, drawn = size_of(entry), system_of(official, family.name), official["generator"]
     assert (size.tokenizer.unit, size.layout.sites) == (expected.tokenizer.unit, expected.layout.sites)
     assert size.condition == expected.condition
     assert size.backbone.mixer == expected.backbone.mixer  # type: ignore[attr-defined]
@@ -243,8 +219,7 @@ def test_every_published_setting(name: str) -> None:
     assert size.guidance.scales(steps) == guided[drawn["guidance_decay"]].scales(steps)
 
 
+@next(iter(FAMILIES)).needed
 def test_published_files_are_those_of_the_manifest() -> None:
-    if not published():
-        pytest.skip(f"no manifests in {FOLDER}; point NEXTSET_PARITY to the recordings")
     files = {file for _, entry in published().values() for file in entry["checkpoint_files"]}
     assert {file for files in PUBLISHED.values() for file in files} == files

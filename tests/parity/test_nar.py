@@ -6,17 +6,12 @@ logits (measured noise 7e-6), 3e-4 for guided ones, ids exactly.
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import re
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from nextset import Model, System
@@ -31,32 +26,11 @@ from nextset.slots import visible
 from nextset.systems.nar import PUBLISHED, SIZES, TINY
 from nextset.tokenizers.pixel import Pixel
 
-FOLDER = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity")) / "nar"
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"{FOLDER} is absent: set NEXTSET_PARITY to the recordings")
+from .recordings import Recorder, Recordings, assert_published, near, numbers
+
+RECORDED = Recordings("nar")
+pytestmark = RECORDED.needed
 PLAIN, GUIDED = 1e-4, 3e-4
-
-
-class Recorder:
-    """Takes the most likely ids and notes the logits that it was given."""
-
-    temperature = 0.0
-
-    def __init__(self) -> None:
-        self.seen: list[Tensor] = []
-
-    def __call__(self, logits: Tensor, uniform: Tensor) -> Tensor:
-        self.seen.append(logits)
-        return logits.argmax(-1)
-
-
-@pytest.fixture(scope="module")
-def config() -> dict[str, Any]:
-    return json.loads((FOLDER / "config.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def io() -> dict[str, Tensor]:
-    return load_file(FOLDER / "io.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -82,12 +56,8 @@ def model(config: dict[str, Any]) -> Model:
         backbone=Twofold(llama, official["medusa_attention_num"]),
     )
     built = system.build().eval()
-    built.network.load_state_dict(KEYS.to_ours(load_file(FOLDER / "weights.safetensors")))
+    built.network.load_state_dict(KEYS.to_ours(RECORDED.tensors("weights")))
     return built
-
-
-def near(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
-    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=tolerance)
 
 
 def plan_of(model: Model) -> Plan:
@@ -133,15 +103,10 @@ def test_greedy_generation_through_the_cache(
 ) -> None:
     """Tokens exactly and the logits that decided them, wavefront by wavefront."""
     recorder, scale = Recorder(), config["cfg_scale"] if name == "cfg" else 1.0
-    *_, last = model.stream(io["in.labels"], guidance=scale, pick=recorder)  # type: ignore[arg-type]
+    *_, last = model.stream(io["in.labels"], guidance=scale, pick=recorder)
     assert torch.equal(last.decoding.tokens.data, io[f"out.greedy_{name}_tokens"])
     if name == "cfg":
-        near(torch.cat(recorder.seen, 1), io["out.greedy_cfg_step_logits"], GUIDED)
-
-
-def published() -> dict[str, Any]:
-    path = FOLDER / "published.json"
-    return json.loads(path.read_text()) if path.is_file() else {}
+        near(recorder.logits, io["out.greedy_cfg_step_logits"], GUIDED)
 
 
 def sizes_of(entry: dict[str, Any]) -> list[System]:
@@ -160,25 +125,19 @@ def shape_of(system: System) -> tuple[int, int, type]:
     return backbone.llama.depth + backbone.more, backbone.width, type(system.condition)
 
 
-@pytest.mark.parametrize("name", published())
+@pytest.mark.parametrize("name", RECORDED.published)
 def test_every_published_key_and_shape(name: str) -> None:
-    entry = published()[name]
-    numbers = {k: int(v) for k, v in re.findall(r"(n_head|block_size|num_classes)=(\d+)", entry["constructor"])}
-    theirs = {key: tuple(shape) for key, (shape, _) in entry["state_dict"].items()}
+    entry = RECORDED.published[name]
+    given = numbers(entry["constructor"])
     systems = sizes_of(entry)
     assert systems
-    assert numbers.get("block_size", 256) in {system.layout.sites for system in systems}
+    assert given.get("block_size", 256) in {system.layout.sites for system in systems}
     for system in systems:
         llama = system.backbone.llama  # type: ignore[attr-defined]
-        assert llama.mixer.heads == numbers.get("n_head", llama.mixer.heads)
-        with torch.device("meta"):
-            state = system.network().state_dict()
-        found = KEYS.to_theirs(state)
-        assert {key: tuple(value.shape) for key, value in found.items()} == theirs
-        back = KEYS.to_ours({key: torch.empty(shape, device="meta") for key, shape in theirs.items()})
-        assert {key: value.shape for key, value in back.items()} == {key: value.shape for key, value in state.items()}
+        assert llama.mixer.heads == given.get("n_head", llama.mixer.heads)
+        assert_published(system.network, KEYS, entry["state_dict"])
 
 
 def test_published_files_are_those_of_the_manifest() -> None:
-    files = {file.split()[0] for entry in published().values() for file in entry["checkpoint_files"]}
+    files = {file.split()[0] for entry in RECORDED.published.values() for file in entry["checkpoint_files"]}
     assert {file for files in PUBLISHED.values() for file in files} == files

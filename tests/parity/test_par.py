@@ -6,17 +6,12 @@ logits (measured noise 9e-6), 3e-4 for guided ones, ids exactly.
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import re
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from nextset import Model, System
@@ -32,32 +27,11 @@ from nextset.systems.par import PUBLISHED, SIZES, TINY
 from nextset.tokenizers.pixel import Pixel
 from nextset.wirings import Groups
 
-FOLDER = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity")) / "par"
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"{FOLDER} is absent: set NEXTSET_PARITY to the recordings")
+from .recordings import Recorder, Recordings, assert_published, near, numbers
+
+RECORDED = Recordings("par")
+pytestmark = RECORDED.needed
 PLAIN, GUIDED = 1e-4, 3e-4
-
-
-class Recorder:
-    """Takes the most likely ids and notes the logits that it was given."""
-
-    temperature = 0.0
-
-    def __init__(self) -> None:
-        self.seen: list[Tensor] = []
-
-    def __call__(self, logits: Tensor, uniform: Tensor) -> Tensor:
-        self.seen.append(logits)
-        return logits.argmax(-1)
-
-
-@pytest.fixture(scope="module")
-def config() -> dict[str, Any]:
-    return json.loads((FOLDER / "config.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def io() -> dict[str, Tensor]:
-    return load_file(FOLDER / "io.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -84,12 +58,8 @@ def model(config: dict[str, Any]) -> Model:
         ),
     )
     built = system.build().eval()
-    built.network.load_state_dict(KEYS.to_ours(load_file(FOLDER / "weights.safetensors")))
+    built.network.load_state_dict(KEYS.to_ours(RECORDED.tensors("weights")))
     return built
-
-
-def near(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
-    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=tolerance)
 
 
 def plan_of(model: Model) -> Plan:
@@ -137,37 +107,26 @@ def test_greedy_generation_through_the_cache(
 ) -> None:
     """Tokens exactly and the logits that decided them."""
     recorder, scale = Recorder(), config["cfg_scale"] if name == "cfg" else 1.0
-    *_, last = model.stream(io["in.labels"], guidance=scale, pick=recorder)  # type: ignore[arg-type]
+    *_, last = model.stream(io["in.labels"], guidance=scale, pick=recorder)
     assert torch.equal(plan_of(model).to_ranks(last.decoding.tokens.data), io[f"out.greedy_{name}_tokens"])
     if name == "cfg":
-        near(torch.cat(recorder.seen, 1), io["out.greedy_cfg_logits"], GUIDED)
+        near(recorder.logits, io["out.greedy_cfg_logits"], GUIDED)
 
 
-def published() -> dict[str, Any]:
-    path = FOLDER / "published.json"
-    return json.loads(path.read_text()) if path.is_file() else {}
-
-
-@pytest.mark.parametrize("name", published())
+@pytest.mark.parametrize("name", RECORDED.published)
 def test_every_published_key_and_shape(name: str) -> None:
-    entry = published()[name]
-    numbers = {k: int(v) for k, v in re.findall(r"(\w+)=(\d+)", entry["constructor"])}
-    theirs = {key: tuple(shape) for key, (shape, _) in entry["state_dict"].items()}
+    entry = RECORDED.published[name]
+    given = numbers(entry["constructor"])
     size = next(key for key, files in PUBLISHED.items() if set(files) == set(entry["checkpoint_files"]))
     system: System = SIZES[size]
-    regions = math.isqrt(numbers["ar_token_num"])
+    regions = math.isqrt(given["ar_token_num"])
     assert system.order == Regions(regions, regions)
-    assert system.wiring == Groups(numbers["spe_token_num"] + 1)
-    assert system.backbone.mixer == Attention(numbers["n_head"])  # type: ignore[attr-defined]
-    assert system.layout.sites == numbers["block_size"]
-    with torch.device("meta"):
-        state = system.network().state_dict()
-    found = KEYS.to_theirs(state)
-    assert {key: tuple(value.shape) for key, value in found.items()} == theirs
-    back = KEYS.to_ours({key: torch.empty(shape, device="meta") for key, shape in theirs.items()})
-    assert {key: value.shape for key, value in back.items()} == {key: value.shape for key, value in state.items()}
+    assert system.wiring == Groups(given["spe_token_num"] + 1)
+    assert system.backbone.mixer == Attention(given["n_head"])  # type: ignore[attr-defined]
+    assert system.layout.sites == given["block_size"]
+    assert_published(system.network, KEYS, entry["state_dict"])
 
 
 def test_published_files_are_those_of_the_manifest() -> None:
-    files = {file for entry in published().values() for file in entry["checkpoint_files"]}
+    files = {file for entry in RECORDED.published.values() for file in entry["checkpoint_files"]}
     assert {file for files in PUBLISHED.values() for file in files} == files

@@ -6,75 +6,32 @@ Recordings lie in the folder that NEXTSET_PARITY names; sizes, orders, scales an
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import re
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
-from nextset import Layout, Model
+from nextset import Model
 from nextset.backbones import Llama
 from nextset.conditions import Label
 from nextset.decode import Constant, Guidance, Proportional
 from nextset.layout import Discrete
 from nextset.mixers import Attention
-from nextset.noise import Noise
 from nextset.official.randar import KEYS
-from nextset.orders import Order, Plan
+from nextset.orders import Plan
 from nextset.orders.schedules import cosine_sizes
 from nextset.systems.randar import PUBLISHED, SIZES, TINY
 from nextset.tokenizers.pixel import Pixel
 from nextset.wirings import Instructions
 
-FOLDER = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity")) / "randar"
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"{FOLDER} is absent: set NEXTSET_PARITY to the recordings")
+from .recordings import Given, Recorder, Recordings, assert_published, near, numbers, ordered
+
+RECORDED = Recordings("randar")
+pytestmark = RECORDED.needed
 PLAIN, GUIDED = 1e-4, 3e-4
-
-
-@dataclass(frozen=True)
-class Given(Order):
-    """Recorded orders, in given steps."""
-
-    perm: tuple[tuple[int, ...], ...]
-    steps: tuple[int, ...]
-
-    def sizes(self, layout: Layout) -> tuple[int, ...]:
-        """As recorded."""
-        return self.steps
-
-    def plan(self, layout: Layout, noise: Noise) -> Plan:
-        """As recorded."""
-        return Plan(torch.tensor(self.perm), self.steps)
-
-
-class Recorder:
-    """Takes the most likely ids and notes the logits that it was given."""
-
-    temperature = 0.0
-
-    def __init__(self) -> None:
-        self.seen: list[Tensor] = []
-
-    def __call__(self, logits: Tensor, uniform: Tensor) -> Tensor:
-        self.seen.append(logits)
-        return logits.argmax(-1)
-
-
-@pytest.fixture(scope="module")
-def config() -> dict[str, Any]:
-    return json.loads((FOLDER / "config.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def io() -> dict[str, Tensor]:
-    return load_file(FOLDER / "io.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -100,12 +57,8 @@ def model(config: dict[str, Any]) -> Model:
         ),
     )
     built = system.build().eval()
-    built.network.load_state_dict(KEYS.to_ours(load_file(FOLDER / "weights.safetensors")))
+    built.network.load_state_dict(KEYS.to_ours(RECORDED.tensors("weights")))
     return built
-
-
-def near(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
-    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=tolerance)
 
 
 @torch.inference_mode()
@@ -150,41 +103,24 @@ def test_greedy_generation_through_the_cache(
     sizes = (1,) * sites if name == "full" else cosine_sizes(sites, config["num_inference_steps"])
     assert list(sizes) == io[f"out.{name}_num_query"].tolist()
     given = Given(tuple(map(tuple, orders.tolist())), sizes)
-    own, recorder = model.system, Recorder()
-    try:
-        model.system = replace(own, order=given)
-        *_, last = model.stream(io["in.labels"], guidance=schedule, pick=recorder)  # type: ignore[arg-type]
-    finally:
-        model.system = own
+    recorder = Recorder()
+    with ordered(model, given):
+        *_, last = model.stream(io["in.labels"], guidance=schedule, pick=recorder)
     assert torch.equal(last.decoding.tokens.data, io[f"out.greedy_{name}_tokens"])
-    near(torch.cat(recorder.seen, 1), io[f"out.greedy_{name}_logits_in_order"], GUIDED)
+    near(recorder.logits, io[f"out.greedy_{name}_logits_in_order"], GUIDED)
 
 
-def published() -> dict[str, Any]:
-    path = FOLDER / "published.json"
-    return json.loads(path.read_text()) if path.is_file() else {}
-
-
-@pytest.mark.parametrize("name", published())
+@pytest.mark.parametrize("name", RECORDED.published)
 def test_every_published_key_and_shape(name: str) -> None:
-    entry = published()[name]
-    numbers = {
-        k: int(v)
-        for k, v in re.findall(r"(n_layer|n_head|dim|vocab_size|block_size|num_classes)=(\d+)", entry["constructor"])
-    }
-    theirs = {key: tuple(shape) for key, (shape, _) in entry["state_dict"].items()}
+    entry = RECORDED.published[name]
+    given = numbers(entry["constructor"])
     system = next(SIZES[size] for size, files in PUBLISHED.items() if set(files) & set(entry["checkpoint_files"]))
-    assert (system.backbone.depth, system.backbone.width) == (numbers["n_layer"], numbers["dim"])  # type: ignore[attr-defined]
-    assert system.backbone.mixer == Attention(numbers["n_head"])  # type: ignore[attr-defined]
-    assert (system.layout.sites, system.tokenizer.unit) == (numbers["block_size"], Discrete(numbers["vocab_size"]))
-    with torch.device("meta"):
-        state = system.network().state_dict()
-    found = KEYS.to_theirs(state)
-    assert {key: tuple(value.shape) for key, value in found.items()} == theirs
-    back = KEYS.to_ours({key: torch.empty(shape, device="meta") for key, shape in theirs.items()})
-    assert {key: value.shape for key, value in back.items()} == {key: value.shape for key, value in state.items()}
+    assert (system.backbone.depth, system.backbone.width) == (given["n_layer"], given["dim"])  # type: ignore[attr-defined]
+    assert system.backbone.mixer == Attention(given["n_head"])  # type: ignore[attr-defined]
+    assert (system.layout.sites, system.tokenizer.unit) == (given["block_size"], Discrete(given["vocab_size"]))
+    assert_published(system.network, KEYS, entry["state_dict"])
 
 
 def test_published_files_are_those_of_the_manifest() -> None:
-    files = {file for entry in published().values() for file in entry["checkpoint_files"]}
+    files = {file for entry in RECORDED.published.values() for file in entry["checkpoint_files"]}
     assert {file for files in PUBLISHED.values() for file in files} == files

@@ -6,15 +6,11 @@ logits (measured noise 1.2e-5), 2e-5 for probabilities, 2e-6 for scales, ids exa
 
 from __future__ import annotations
 
-import json
 import math
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from nextset import Model, weights
@@ -24,36 +20,17 @@ from nextset.orders import Plan
 from nextset.systems.rar import PUBLISHED, SIZES, rar
 from nextset.tokenizers.pixel import Pixel
 
-FOLDER = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity")) / "rar"
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"{FOLDER} is absent: set NEXTSET_PARITY to the recordings")
+from .recordings import Recorder, Recordings, assert_published, near
+
+RECORDED = Recordings("rar")
+pytestmark = RECORDED.needed
 LOGITS, PROBABILITIES, SCALES = 1e-4, 2e-5, 2e-6
 UNUSED = {"embeddings.weight", "pos_embed", "target_aware_pos_embed", "timesteps_embeddings"}  # with rows nobody reads
 
 
-class Recorder:
-    """Takes the most likely ids and notes the probabilities that it was given, at a temperature."""
-
-    def __init__(self, temperature: float) -> None:
-        self.temperature, self.seen = temperature, list[Tensor]()
-
-    def __call__(self, logits: Tensor, uniform: Tensor) -> Tensor:
-        self.seen.append((logits / self.temperature).softmax(-1))
-        return logits.argmax(-1)
-
-
-@pytest.fixture(scope="module")
-def config() -> dict[str, Any]:
-    return json.loads((FOLDER / "config.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def io() -> dict[str, Tensor]:
-    return load_file(FOLDER / "io.safetensors")
-
-
 @pytest.fixture(scope="module")
 def official() -> dict[str, Tensor]:
-    return load_file(FOLDER / "weights.safetensors")
+    return RECORDED.tensors("weights")
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +47,8 @@ def model(config: dict[str, Any], official: dict[str, Tensor]) -> Model:
         generator["condition_num_classes"],
     )
     built = system.build().eval()
-    weights.load_exactly(built.network, KEYS.to_ours(official), str(FOLDER))
+    weights.load_exactly(built.network, KEYS.to_ours(official), RECORDED.name)
     return built
-
-
-def near(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=tolerance)
 
 
 @torch.inference_mode()
@@ -142,10 +115,10 @@ def test_scales(name: str, io: dict[str, Tensor], config: dict[str, Any]) -> Non
 @pytest.mark.parametrize("name", ["pow", "const", "nocfg"])
 def test_greedy_generation(name: str, model: Model, io: dict[str, Tensor], config: dict[str, Any]) -> None:
     """Ids exactly, and the probabilities that decided them, through our engine and its cache."""
-    recorder = Recorder(1.0 if name == "nocfg" else config["randomize_temperature"])
-    *_, last = model.stream(io["in.labels"], guidance=schedule(name, config), pick=recorder)  # type: ignore[arg-type]
+    recorder, temperature = Recorder(), 1.0 if name == "nocfg" else config["randomize_temperature"]
+    *_, last = model.stream(io["in.labels"], guidance=schedule(name, config), pick=recorder)
     assert torch.equal(last.decoding.tokens.data, io[f"out.greedy_{name}_tokens"])
-    near(torch.cat(recorder.seen, 1), io[f"out.greedy_{name}_step_probs"], PROBABILITIES)
+    near((recorder.logits / temperature).softmax(-1), io[f"out.greedy_{name}_step_probs"], PROBABILITIES)
 
 
 def test_weights_go_back(model: Model, official: dict[str, Tensor]) -> None:
@@ -169,29 +142,18 @@ def test_weights_go_back(model: Model, official: dict[str, Tensor]) -> None:
     }
 
 
-def published() -> dict[str, Any]:
-    path = FOLDER / "published.json"
-    return json.loads(path.read_text()) if path.is_file() else {}
-
-
-@pytest.mark.parametrize("name", published())
+@pytest.mark.parametrize("name", RECORDED.published)
 def test_every_published_key_and_shape(name: str) -> None:
     """Built without memory; the map gives the official list, and takes it."""
-    entry = published()[name]
-    theirs = {key: tuple(shape) for key, (shape, _) in entry["state_dict"].items()}
+    entry = RECORDED.published[name]
     system = SIZES[next(size for size, files in PUBLISHED.items() if list(files) == entry["checkpoint_files"])]
-    with torch.device("meta"):
-        network = system.network()
-    state = network.state_dict()
-    assert {key: tuple(value.shape) for key, value in KEYS.to_theirs(state).items()} == theirs
-    back = KEYS.to_ours({key: torch.empty(shape, device="meta") for key, shape in theirs.items()})
-    assert {key: value.shape for key, value in back.items()} == {key: value.shape for key, value in state.items()}
+    assert_published(system.network, KEYS, entry["state_dict"])
 
 
-@pytest.mark.parametrize("name", published())
+@pytest.mark.parametrize("name", RECORDED.published)
 def test_every_published_size(name: str) -> None:
     """Arguments and sampling are those of the manifest."""
-    entry = published()[name]
+    entry = RECORDED.published[name]
     size, constructor = SIZES[name.removeprefix("RAR-").lower()], entry["constructor"]
     generator, sampling = constructor["RAR_config"]["model"]["generator"], constructor["sampling"]
     widths = [generator[key] for key in ("num_hidden_layers", "num_attention_heads", "hidden_size")]
@@ -208,5 +170,5 @@ def test_every_published_size(name: str) -> None:
 
 
 def test_published_files_are_those_of_the_manifest() -> None:
-    files = {file for entry in published().values() for file in entry["checkpoint_files"]}
+    files = {file for entry in RECORDED.published.values() for file in entry["checkpoint_files"]}
     assert {file for files in PUBLISHED.values() for file in files} == files

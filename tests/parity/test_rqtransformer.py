@@ -6,16 +6,12 @@ for logits, 5e-5 for pixels, ids exactly.
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from nextset import Model, Pick, System, weights
@@ -25,22 +21,18 @@ from nextset.decode import decode
 from nextset.decode.guidance import Constant
 from nextset.decode.loop import Clamp
 from nextset.heads.depth import DepthTransformerModule
-from nextset.keymap import KeyMap
 from nextset.layout import Tokens, blank
 from nextset.noise import Noise
 from nextset.official.rqvae import KEYS, tokenizer_keys
 from nextset.systems.rqvae import PUBLISHED, SIZES, rqvae
 from nextset.tokenizers.rq import RQ, RQModule
 
-FOLDER = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity")) / "rqtransformer"
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"{FOLDER} is absent: set NEXTSET_PARITY to the recordings")
+from .recordings import Recorder, Recordings, assert_published, near
+
+RECORDED = Recordings("rqtransformer")
+pytestmark = RECORDED.needed
 LOGITS, PIXELS = 1e-4, 5e-5
 GROUPS = 32  # the official code's constant
-
-
-def read(name: str) -> dict[str, Any]:
-    path = FOLDER / name
-    return json.loads(path.read_text()) if path.is_file() else {}
 
 
 def tokenizer_of(official: dict[str, Any]) -> RQ:
@@ -113,11 +105,11 @@ class Transformer:
 
 @pytest.fixture(scope="module")
 def golden() -> Golden:
-    config = read("config.json")
+    config = RECORDED.read("config.json")
     spec = tokenizer_of(config["constructor"]["rqvae.models.rqvae.get_rqvae(config)"])
-    official, module = load_file(FOLDER / "weights_rqvae.safetensors"), spec.build().eval()
+    official, module = RECORDED.tensors("weights_rqvae"), spec.build().eval()
     weights.load_exactly(module, tokenizer_keys(spec).to_ours(official), "recordings")
-    return Golden(config, load_file(FOLDER / "io.safetensors"), official, module)
+    return Golden(config, RECORDED.tensors("io"), official, module)
 
 
 @pytest.fixture(scope="module", params=["gen", "text"])
@@ -125,14 +117,10 @@ def transformer(request: pytest.FixtureRequest, golden: Golden) -> Transformer:
     name, asked = {"gen": ("weights_rqt", "gen_labels"), "text": ("weights_rqt_text", "text_ids")}[request.param]
     arguments = next(v for k, v in golden.config["constructor"].items() if f"({name})" in k)
     model = system_of(arguments, golden.module.spec).build().eval()
-    official = load_file(FOLDER / f"{name}.safetensors")
+    official = RECORDED.tensors(name)
     weights.load_exactly(model.network, KEYS.to_ours(official), name)
     model.tokenizer.load_state_dict(golden.module.state_dict())
     return Transformer(request.param, golden.io[asked], model, official)
-
-
-def near(ours: Tensor, theirs: Tensor, atol: float) -> None:
-    torch.testing.assert_close(ours, theirs, atol=atol, rtol=0)
 
 
 def flat(ids: Tensor) -> Tensor:
@@ -228,26 +216,6 @@ def test_caption_logits_and_losses(transformer: Transformer, golden: Golden) -> 
     near(figures["image"], io["text_ce_loss"][0], LOGITS)
 
 
-class Recorder:
-    """Notes the logits that it is given and takes what it is told to, or the likeliest ids."""
-
-    temperature = 0.0
-
-    def __init__(self, told: Tensor | None = None) -> None:
-        self.seen: list[Tensor] = []
-        self.told = told
-
-    def __call__(self, logits: Tensor, uniform: Tensor) -> Tensor:
-        self.seen.append(logits)
-        ids = logits.argmax(-1) if self.told is None else self.told.flatten(1)[:, len(self.seen) - 1, None]
-        return ids
-
-    @property
-    def logits(self) -> Tensor:
-        """(B, N Q, V), in the order of drawing."""
-        return torch.cat(self.seen, 1)
-
-
 def drawn(t: Transformer, pick: Recorder, clamp: Clamp | None = None) -> Tensor:
     """Ids (B, N, Q) that the engine draws."""
     network, system, batch = t.model.network, t.model.system, len(t.asked)
@@ -282,7 +250,7 @@ def test_rows_that_are_given_stay(transformer: Transformer, golden: Golden) -> N
 def test_sampling_has_the_recorded_distributions(transformer: Transformer, golden: Golden) -> None:
     """The recorded draws replayed: logits before, and probabilities after temperature, top-k and top-p."""
     io, name, how = golden.io, transformer.name, golden.config["sampling"]
-    recorder = Recorder(io[f"{name}_sample_ids"])
+    recorder = Recorder(io[f"{name}_sample_ids"].flatten(1).split(1, dim=1))
     assert torch.equal(drawn(transformer, recorder), flat(io[f"{name}_sample_ids"]))
     near(recorder.logits, io[f"{name}_sample_logits"], LOGITS)
     pick = Pick(how["temperature"], how["top_k"], how["top_p"])
@@ -298,33 +266,18 @@ def test_keys_go_there_and_back(transformer: Transformer) -> None:
 # published sizes
 
 
-def published() -> dict[str, Any]:
-    return read("published.json").get("models", {})
-
-
-def same_size(model: System | RQ, keys: KeyMap, listed: dict[str, Any]) -> int:
-    """That the module's mapped keys and shapes are those listed, both ways; its parameters."""
-    theirs = {key: tuple(shape) for key, (shape, _) in listed.items()}
-    with torch.device("meta"):
-        module = model.network() if isinstance(model, System) else model.build()
-    state = module.state_dict()
-    assert {key: tuple(value.shape) for key, value in keys.to_theirs(state).items()} == theirs
-    back = keys.to_ours({key: torch.empty(shape, device="meta") for key, shape in theirs.items()})
-    assert {key: value.shape for key, value in back.items()} == {key: value.shape for key, value in state.items()}
-    return sum(p.numel() for p in module.parameters())
-
-
-@pytest.mark.parametrize("name", published())
+@pytest.mark.parametrize("name", RECORDED.published)
 def test_every_published_key_and_shape(name: str) -> None:
     """And the size is among ours, under a file of the manifest."""
-    entry = published()[name]
+    entry = RECORDED.published[name]
     official = next(value for value in entry["constructor"].values() if isinstance(value, dict))
     if official["type"] == "rq-vae":
         spec = tokenizer_of(official)
         assert spec in [size.tokenizer for size in SIZES.values()]
-        assert same_size(spec, tokenizer_keys(spec), entry["state_dict"]) > 0
+        assert_published(spec.build, tokenizer_keys(spec), entry["state_dict"])
         return
     size = next(SIZES[key] for key, files in PUBLISHED.items() if set(files) & set(re.split(r"[, /]+", entry["file"])))
     assert isinstance(size.tokenizer, RQ)
     assert replace(system_of(official, size.tokenizer), pick=size.pick, objective=size.objective) == size
-    assert same_size(size, KEYS, entry["state_dict"]) == entry["parameters"]
+    network = assert_published(size.network, KEYS, entry["state_dict"])
+    assert sum(p.numel() for p in network.parameters()) == entry["parameters"]

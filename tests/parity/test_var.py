@@ -6,15 +6,11 @@ for logits, 5e-5 for pixels and latents, ids exactly.
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from nextset import Model, Pick, System
@@ -30,24 +26,12 @@ from nextset.tokenizers.multiscale import KEYS as VAE_KEYS
 from nextset.tokenizers.multiscale import MultiScaleVQ, MultiScaleVQModule, phi_of
 from nextset.weights import load_exactly
 
-FOLDER = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity")) / "var"
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"{FOLDER} is absent: set NEXTSET_PARITY to the recordings")
+from .recordings import Recorder, Recordings, assert_published, near
+
+RECORDED = Recordings("var")
+pytestmark = RECORDED.needed
 LOGITS, LATENTS = 2e-4, 5e-5
 KINDS = ("gen", "saln")
-
-
-class Replay:
-    """Takes the recorded ids, and notes the logits that it was given."""
-
-    temperature = 1.0
-
-    def __init__(self, ids: list[Tensor] | None = None) -> None:
-        self.seen: list[Tensor] = []
-        self.ids = ids
-
-    def __call__(self, logits: Tensor, uniform: Tensor) -> Tensor:
-        self.seen.append(logits)
-        return logits.argmax(-1) if self.ids is None else self.ids[len(self.seen) - 1]
 
 
 @dataclass(frozen=True)
@@ -102,19 +86,15 @@ def system_of(official: dict[str, Any], tokenizer: MultiScaleVQ) -> System:
 
 @pytest.fixture(scope="module")
 def golden() -> Golden:
-    config = json.loads((FOLDER / "config.json").read_text())
-    vae = VAE_KEYS.to_ours(load_file(FOLDER / "weights_vae.safetensors"))
+    config = RECORDED.read("config.json")
+    vae = VAE_KEYS.to_ours(RECORDED.tensors("weights_vae"))
     models = {}
     for kind, file in zip(KINDS, ("weights_var", "weights_var_saln"), strict=True):
         model = system_of(config["constructor"][f"models.var.VAR ({file})"], tokenizer_of(config)).build().eval()
         load_exactly(model.tokenizer, vae, "weights_vae")
-        load_exactly(model.network, KEYS.to_ours(load_file(FOLDER / f"{file}.safetensors")), file)
+        load_exactly(model.network, KEYS.to_ours(RECORDED.tensors(file)), file)
         models[kind] = model
-    return Golden(config, load_file(FOLDER / "io.safetensors"), models)
-
-
-def near(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=tolerance)
+    return Golden(config, RECORDED.tensors("io"), models)
 
 
 def tokens(golden: Golden, name: str) -> Tokens:
@@ -198,10 +178,10 @@ def test_teacher_forced_logits(golden: Golden, kind: str) -> None:
 def test_greedy_generation_through_the_cache(golden: Golden, kind: str) -> None:
     """Ids exactly, the guided logits that decided them, and the picture."""
     extra, steps = golden.config["sampling"]["cfg"], len(golden.module.spec.sides)
-    guidance, recorder = Linear(from_extra(extra)), Replay()
+    guidance, recorder = Linear(from_extra(extra)), Recorder()
     scales = torch.tensor([guidance.at(k, steps, 0, 1, 1) for k in range(steps)])
     near(scales - 1, golden.io[f"{kind}_greedy_cfg_t"], 1e-6)
-    *_, last = golden.models[kind].stream(golden.io["gen_labels"], guidance=guidance, pick=recorder)  # type: ignore[arg-type]
+    *_, last = golden.models[kind].stream(golden.io["gen_labels"], guidance=guidance, pick=recorder)
     assert torch.equal(last.decoding.tokens.data, tokens(golden, f"{kind}_greedy_ids_scale").data)
     for ours, theirs in zip(recorder.seen, golden.each(f"{kind}_greedy_logits_scale"), strict=True):
         near(ours, theirs, LOGITS)
@@ -211,12 +191,12 @@ def test_greedy_generation_through_the_cache(golden: Golden, kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_sampling_replayed(golden: Golden, kind: str) -> None:
     """The logits of every step, and the distribution that is drawn from, when the recorded ids are drawn."""
-    sampling, replay = golden.config["sampling"], Replay(golden.each(f"{kind}_sample_ids_scale"))
+    sampling, replay = golden.config["sampling"], Recorder(golden.each(f"{kind}_sample_ids_scale"))
     pick = Pick(top_k=sampling["top_k"], top_p=sampling["top_p"])
     *_, last = golden.models[kind].stream(
         golden.io["gen_labels"],
         guidance=Linear(from_extra(sampling["cfg"])),
-        pick=replay,  # type: ignore[arg-type]
+        pick=replay,
     )
     recorded = zip(
         replay.seen,
@@ -235,42 +215,26 @@ def test_sampling_replayed(golden: Golden, kind: str) -> None:
 
 @pytest.mark.parametrize(("kind", "file"), [("gen", "weights_var"), ("saln", "weights_var_saln")])
 def test_keys_go_there_and_back(golden: Golden, kind: str, file: str) -> None:
-    official = load_file(FOLDER / f"{file}.safetensors")
+    official = RECORDED.tensors(file)
     back = KEYS.to_theirs(golden.models[kind].network.state_dict())
     assert back.keys() == official.keys()
     for key, value in official.items():
         assert torch.equal(back[key], value), key
-    official = load_file(FOLDER / "weights_vae.safetensors")
+    official = RECORDED.tensors("weights_vae")
     back = VAE_KEYS.to_theirs(golden.module.state_dict())
     assert back.keys() == official.keys()
     for key, value in official.items():
         assert torch.equal(back[key], value), key
 
 
-def published() -> dict[str, Any]:
-    path = FOLDER / "published.json"
-    return json.loads(path.read_text())["models"] if path.is_file() else {}
-
-
-def shapes(state: dict[str, Tensor]) -> dict[str, list[Any]]:
-    return {key: [list(value.shape), str(value.dtype).removeprefix("torch.")] for key, value in state.items()}
-
-
-@pytest.mark.parametrize("name", published())
+@pytest.mark.parametrize("name", RECORDED.published)
 def test_every_published_key_and_shape(name: str) -> None:
     """Both ways, on the meta device; sizes are those that SIZES says."""
-    entry = published()[name]
+    entry = RECORDED.published[name]
     ((kind, official),) = entry["constructor"].items()
     size = next(s for s in SIZES if entry["file"] in PUBLISHED.get(s, ()) and _fits(SIZES[s], official))
-    with torch.device("meta"):
-        module = SIZES[size].tokenizer.build() if kind.endswith("VQVAE") else SIZES[size].network()
-        keys = VAE_KEYS if kind.endswith("VQVAE") else KEYS
-        theirs = keys.to_theirs(module.state_dict())
-        assert shapes(theirs) == entry["state_dict"]
-        state = {
-            k: torch.empty(shape, dtype=getattr(torch, dtype)) for k, (shape, dtype) in entry["state_dict"].items()
-        }
-        load_exactly(module, keys.to_ours(state), name)
+    build, keys = (SIZES[size].tokenizer.build, VAE_KEYS) if kind.endswith("VQVAE") else (SIZES[size].network, KEYS)
+    module = assert_published(build, keys, entry["state_dict"])
     assert sum(p.numel() for p in module.parameters()) == entry["parameters"]
 
 
@@ -292,6 +256,6 @@ def _fits(size: System, official: dict[str, Any]) -> bool:
 
 
 def test_published_files_are_those_of_the_manifest() -> None:
-    files = {entry["file"] for entry in published().values()}
+    files = {entry["file"] for entry in RECORDED.published.values()}
     assert {file for files in PUBLISHED.values() for file in files} == files
     assert VAE_FILE in files

@@ -6,16 +6,12 @@ Recordings lie in the folder that NEXTSET_PARITY names; sizes, noise, levels, st
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from nextset import Model, System
@@ -34,17 +30,14 @@ from nextset.slots import Vectors
 from nextset.systems.xar import PUBLISHED, SIZES
 from nextset.tokenizers.patch import Patch
 
-FOLDER = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity")) / "xar"
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"{FOLDER} is absent: set NEXTSET_PARITY to the recordings")
+from .recordings import Recordings, assert_published, near
+
+RECORDED = Recordings("xar")
+pytestmark = RECORDED.needed
 VELOCITY, LATENT, EARLY = 1e-4, 2e-4, 2e-5
-WEIGHTS = "weights_xar.safetensors"
-CONFIG: dict[str, Any] = json.loads((FOLDER / "config.json").read_text()) if FOLDER.is_dir() else {"runs": []}
-RUNS = {run["name"]: run for run in CONFIG["runs"]}
-
-
-@pytest.fixture(scope="module")
-def io() -> dict[str, Tensor]:
-    return load_file(FOLDER / "io.safetensors")
+WEIGHTS = "weights_xar"
+CONFIG = RECORDED.read("config.json")
+RUNS = {run["name"]: run for run in CONFIG.get("runs", ())}
 
 
 def sized(size: System, official: dict[str, Any], channels: int) -> System:
@@ -80,12 +73,8 @@ def model(io: dict[str, Tensor]) -> Model:
         )
     system = replace(sized(SIZES["b"], official, io["gen_latents"].shape[1]), backbone=Stacked(**stacks))
     built = system.build().eval()
-    built.network.load_state_dict(KEYS.to_ours(load_file(FOLDER / WEIGHTS)))
+    built.network.load_state_dict(KEYS.to_ours(RECORDED.tensors(WEIGHTS)))
     return built
-
-
-def near(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
-    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=tolerance)
 
 
 def by_rank(cells: Tensor) -> Tensor:
@@ -199,18 +188,12 @@ def test_sampling_through_the_cache(
             near(ours, io[f"{name}_{theirs}_velocity_cell{cell}"][: len(ours)], VELOCITY)
 
 
-def published() -> dict[str, Any]:
-    path = FOLDER / "published.json"
-    return json.loads(path.read_text())["models"] if path.is_file() else {}
-
-
-@pytest.mark.parametrize("name", published())
+@pytest.mark.parametrize("name", RECORDED.published)
 def test_every_published_key_and_shape(name: str) -> None:
     """Both ways, tables that follow from the sizes aside."""
-    entry = published()[name]
+    entry = RECORDED.published[name]
     label = next(label for label, files in PUBLISHED.items() if files == (entry["file"],))
     ((_, official),) = entry["constructor"].items()
-    theirs = {key: tuple(shape) for key, (shape, _) in entry["state_dict"].items()}
     system = SIZES[label]
     side = official["img_size"] // official["vae_stride"] // official["patch_size"]
     assert system.tokenizer.unit == Continuous(official["vae_embed_dim"] * official["patch_size"] ** 2)
@@ -220,20 +203,13 @@ def test_every_published_key_and_shape(name: str) -> None:
     assert isinstance(system.head, Flow)
     assert system.head.solver == EulerMaruyama(entry["evaluation"]["num_steps"])
     assert system.guidance == Linear(entry["evaluation"]["cfg"])
-    with torch.device("meta"):
-        state = system.network().state_dict()
-        back = KEYS.to_ours({key: torch.empty(shape) for key, shape in theirs.items()})
-        found = KEYS.to_theirs(state)
-    made = {key for key in theirs if key == "mask" or ".rope." in key}
-    assert {key: tuple(value.shape) for key, value in found.items()} == {
-        k: v for k, v in theirs.items() if k not in made
-    }
-    assert {key: value.shape for key, value in back.items()} == {key: value.shape for key, value in state.items()}
+    made = {key for key in entry["state_dict"] if key == "mask" or ".rope." in key}
+    assert_published(system.network, KEYS, entry["state_dict"], made)
 
 
 def test_the_key_map_goes_both_ways(model: Model) -> None:
     """Values, not only shapes: rearranged tables and maps come back as they were."""
-    theirs = load_file(FOLDER / WEIGHTS)
+    theirs = RECORDED.tensors(WEIGHTS)
     back = KEYS.to_theirs(KEYS.to_ours(theirs))
     assert back
     assert all(torch.equal(value, theirs[key]) for key, value in back.items())

@@ -1,0 +1,151 @@
+"""Recordings of official implementations: where they lie, how tests wait for them, and what every comparison does alike.
+
+A test module says `RECORDED = Recordings("nar")` and `pytestmark = RECORDED.needed`; the fixtures `config` and `io` then open that folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from nextset import Layout, Model
+from nextset.noise import Noise
+from nextset.orders import Order, Plan
+
+ROOT = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity"))
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """One folder below the one that NEXTSET_PARITY names."""
+
+    name: str
+
+    @property
+    def folder(self) -> Path:
+        return ROOT / self.name
+
+    @property
+    def lacking(self) -> str:
+        """Why tests cannot run; empty where they can."""
+        return "" if self.folder.is_dir() else f"{self.folder} is absent: set NEXTSET_PARITY to the recordings"
+
+    @property
+    def needed(self) -> pytest.MarkDecorator:
+        """Skips what it marks where the folder is absent."""
+        return pytest.mark.skipif(bool(self.lacking), reason=self.lacking)
+
+    def require(self) -> None:
+        """Skips the test that asks, a fixture's as well, where the folder is absent."""
+        if self.lacking:
+            pytest.skip(self.lacking)
+
+    def read(self, name: str) -> Any:
+        """A JSON file; empty where there is none, so that modules can be collected without the folder."""
+        path = self.folder / name
+        return json.loads(path.read_text()) if path.is_file() else {}
+
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        """`name`.safetensors."""
+        return load_file(self.folder / f"{name}.safetensors")
+
+    @property
+    def published(self) -> dict[str, Any]:
+        """What the manifest lists, by name: keys with shapes and dtypes, arguments, and files of published checkpoints."""
+        manifest = self.read("published.json")
+        return manifest.get("models", manifest)
+
+
+class Recorder:
+    """Notes the logits that it is given; takes the most likely ids, or recorded ones, one call after the other."""
+
+    temperature = 0.0
+
+    def __init__(self, ids: Sequence[Tensor] | None = None) -> None:
+        self.seen: list[Tensor] = []
+        self.ids = ids
+
+    def __call__(self, logits: Tensor, uniform: Tensor) -> Tensor:
+        self.seen.append(logits)
+        return logits.argmax(-1) if self.ids is None else self.ids[len(self.seen) - 1]
+
+    @property
+    def logits(self) -> Tensor:
+        """Of all calls, (B, N, V), in the order of drawing."""
+        return torch.cat(self.seen, 1)
+
+
+@dataclass(frozen=True)
+class Given(Order):
+    """A recorded order for all samples, or one for each, in given steps."""
+
+    perm: tuple[int, ...] | tuple[tuple[int, ...], ...]
+    steps: tuple[int, ...]
+
+    def sizes(self, layout: Layout) -> tuple[int, ...]:
+        """As recorded."""
+        return self.steps
+
+    def plan(self, layout: Layout, noise: Noise) -> Plan:
+        """As recorded."""
+        return Plan(torch.tensor(self.perm), self.steps)
+
+
+@contextmanager
+def ordered(model: Model, order: Order) -> Iterator[None]:
+    """The model draws in another order meanwhile."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(model, "system", replace(model.system, order=order))
+        yield
+
+
+def near(ours: Tensor, theirs: Tensor, tolerance: float = 1e-4) -> None:
+    """No value is further away than the tolerance that the recordings' README states; 1e-4 is that of most."""
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=tolerance)
+
+
+def numbers(constructor: str) -> dict[str, int]:
+    """The whole numbers among the keyword arguments of an official constructor's call."""
+    return {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)\b(?!\.)", constructor)}
+
+
+class Keys(Protocol):
+    """A map between an official state dict and ours."""
+
+    def to_ours(self, state: Mapping[str, Tensor], /) -> dict[str, Tensor]: ...
+
+    def to_theirs(self, state: Mapping[str, Tensor], /) -> dict[str, Tensor]: ...
+
+
+def listed(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Shape and dtype of every key, as manifests write them."""
+    return {key: [list(value.shape), str(value.dtype).removeprefix("torch.")] for key, value in state.items()}
+
+
+def assert_published(
+    build: Callable[[], nn.Module], keys: Keys, published: Mapping[str, Any], made: Collection[str] = ()
+) -> nn.Module:
+    """A module's keys, shapes and dtypes under official names are those published, and those published are the module's under ours.
+
+    Nothing is allocated. `made` are published keys that follow from the sizes and are not given back. The module, on the meta device.
+    """
+    with torch.device("meta"):
+        module = build()
+        state = module.state_dict()
+        theirs = keys.to_theirs(state)
+        files = {key: torch.empty(shape, dtype=getattr(torch, kind)) for key, (shape, kind) in published.items()}
+        ours = keys.to_ours(files)
+    assert listed(theirs) == {key: value for key, value in published.items() if key not in made}
+    assert listed(ours) == listed(state)
+    return module
