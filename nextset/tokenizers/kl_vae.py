@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from ..errors import UsageError
 from ..keymap import KeyMap
 from ..layout import Continuous, Layout, Tokens, grid
-from ..nn.conv import Decoder, Encoder, check_groups
+from ..nn.conv import Decoder, Encoder
 from ..nn.conv_names import vqgan_names
 from ..nn.posterior import Posterior
 from ..nn.precision import at_least_float32
 from ..noise import mix
-from .base import Tokenizer, TokenizerModule
+from .base import TokenizerModule
+from .convolutional import Convolutional
 
 RATE = 0.01  # how fast the running moment of latents follows a batch
 
@@ -54,10 +55,7 @@ class KLVAEModule(TokenizerModule):
 
     def posterior(self, images: Tensor) -> Posterior:
         """The distribution of the latents (B, Z, h, w). Raises UsageError for images that do not fit."""
-        if images.ndim != 4 or images.shape[1] != self.spec.channels:
-            raise UsageError(f"images must be (B, {self.spec.channels}, H, W), got {tuple(images.shape)}")
-        self.spec.layout((images.shape[2], images.shape[3]))
-        return Posterior.of(self.moments(self.encoder(images.to(self.moments.weight.dtype))))
+        return Posterior.of(self.moments(self.encoder(self.spec.fitting(images).to(self.moments.weight.dtype))))
 
     def paint(self, latents: Tensor) -> Tensor:
         """Images (B, C, H, W) of unscaled latents (B, Z, h, w), with gradient."""
@@ -108,7 +106,7 @@ class KLVAEModule(TokenizerModule):
 
 
 @dataclass(frozen=True)
-class KLVAE(Tokenizer):
+class KLVAE(Convolutional):
     """Vectors of `dim` numbers.
 
     Level i of both nets has width * multipliers[i] channels in `groups` normalisation groups and `blocks` residual blocks (the decoder
@@ -127,27 +125,14 @@ class KLVAE(Tokenizer):
     beta: float = 1e-6
 
     def __post_init__(self) -> None:
-        if not self.multipliers or min(self.dim, self.width, self.blocks, self.groups, *self.multipliers) < 1:
-            raise UsageError(f"{self}: every size must be at least 1, and multipliers not empty")
-        if self.channels not in (1, 3):
-            raise UsageError(f"{self}: channels must be 1 or 3")
+        self.check(self.dim)
         if self.beta < 0 or (self.scale is not None and self.scale <= 0):
             raise UsageError(f"{self}: beta must not be negative, and scale above 0 or None")
-        check_groups(self.width, (1, *self.multipliers), self.groups)
 
     @property
     def unit(self) -> Continuous:
         """A vector."""
         return Continuous(self.dim)
-
-    @property
-    def stride(self) -> int:
-        """Pixels a side of what one site covers."""
-        return 2 ** (len(self.multipliers) - 1)
-
-    def layout(self, size: tuple[int, int]) -> Layout:
-        """A grid of height / stride by width / stride sites."""
-        return self.cut(size, self.stride)
 
     def build(self) -> KLVAEModule:
         """The module, with fresh weights."""

@@ -10,19 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import UsageError
 from ..keymap import Fresh, KeyMap
-from ..layout import Discrete, Layout, Tokens, grid
-from ..nn.codebook import Codebook, Quantised
-from ..nn.conv import check_groups
+from ..layout import Discrete
+from ..nn.codebook import Codebook
 from ..nn.plain_conv import PlainDecoder, PlainEncoder
-from .base import Tokenizer, TokenizerModule
+from .convolutional import Convolutional, OneCodebook
 
 
-class MaskGITVQModule(TokenizerModule):
+class MaskGITVQModule(OneCodebook):
     """Encoder, codebook, decoder."""
 
     def __init__(self, spec: MaskGITVQ) -> None:
@@ -35,59 +32,16 @@ class MaskGITVQModule(TokenizerModule):
 
     def latents(self, images: Tensor) -> Tensor:
         """What the codebook quantises, (B, h, w, D). Raises UsageError for images that do not fit."""
-        if images.ndim != 4 or images.shape[1] != self.spec.channels:
-            raise UsageError(f"images must be (B, {self.spec.channels}, H, W), got {tuple(images.shape)}")
-        self.spec.layout((images.shape[2], images.shape[3]))
-        pixels = ((images + 1) / 2).to(self.encoder.conv_out.weight.dtype)
+        pixels = ((self.spec.fitting(images) + 1) / 2).to(self.encoder.conv_out.weight.dtype)
         return self.encoder(pixels).movedim(1, -1)
-
-    def quantise(self, latents: Tensor) -> Quantised:
-        """Codes of latents (B, h, w, D), with the gradient passed straight through and the codebook's loss."""
-        return self.codebook(latents)
-
-    def embed(self, ids: Tensor) -> Tensor:
-        """Codes of ids (B, N), (B, N, D)."""
-        return self.codebook.embed(ids)
 
     def paint(self, codes: Tensor) -> Tensor:
         """Images (B, C, H, W) of codes (B, h, w, D), with gradient."""
         return self.decoder(codes.movedim(-1, 1).to(self.decoder.conv_out.weight.dtype)) * 2 - 1
 
-    @torch.no_grad()
-    def encode(self, images: Tensor) -> Tokens:
-        """Ids (B, N) on a grid."""
-        ids = self.codebook.nearest(self.latents(images))
-        return Tokens(ids.flatten(1), grid(*ids.shape[1:]))
-
-    def decode(self, tokens: Tokens) -> Tensor:
-        """Images (B, C, H, W), not clamped."""
-        return self.paint(self.embed(tokens.data).unflatten(1, tokens.layout.shape))
-
-    def loss(self, images: Tensor) -> dict[str, Tensor]:
-        """ "loss" = "pixel" (mean squared error) + "codebook"; "usage" and "perplexity" of the codes; "reconstruction".
-
-        The reconstruction (B, C, H, W) carries its gradient, for adversarial and perceptual terms. In training mode codes are counted.
-        """
-        quantised = self.quantise(self.latents(images))
-        reconstruction = self.paint(quantised.vectors)
-        pixel = F.mse_loss(reconstruction.float(), images.float())
-        return {
-            "loss": pixel + quantised.loss,
-            "pixel": pixel.detach(),
-            "codebook": quantised.loss.detach(),
-            "usage": self.codebook.usage(),
-            "perplexity": self.codebook.perplexity(),
-            "reconstruction": reconstruction,
-        }
-
-    @torch.no_grad()
-    def revive(self, images: Tensor) -> int:
-        """Moves unused codes onto latents of `images`; how many moved."""
-        return self.codebook.revive(self.latents(images))
-
 
 @dataclass(frozen=True)
-class MaskGITVQ(Tokenizer):
+class MaskGITVQ(Convolutional):
     """`vocab` codes of width `dim`.
 
     Level i of both nets has width * multipliers[i] channels in `groups` normalisation groups and `blocks` residual blocks; a site
@@ -104,28 +58,12 @@ class MaskGITVQ(Tokenizer):
     beta: float = 0.25
 
     def __post_init__(self) -> None:
-        sizes = (self.dim, self.width, self.blocks, self.groups, *self.multipliers)
-        if self.vocab < 2 or not self.multipliers or min(sizes) < 1:
-            raise UsageError(
-                f"{self}: vocab must be at least 2, every other size at least 1, and multipliers not empty"
-            )
-        if self.channels not in (1, 3):
-            raise UsageError(f"{self}: channels must be 1 or 3")
-        check_groups(self.width, (1, *self.multipliers), self.groups)
+        self.check(self.dim, vocab=self.vocab)
 
     @property
     def unit(self) -> Discrete:
         """One id of `vocab`."""
         return Discrete(self.vocab)
-
-    @property
-    def stride(self) -> int:
-        """Pixels a side of what one site covers."""
-        return 2 ** (len(self.multipliers) - 1)
-
-    def layout(self, size: tuple[int, int]) -> Layout:
-        """A grid of height / stride by width / stride sites."""
-        return self.cut(size, self.stride)
 
     def build(self) -> MaskGITVQModule:
         """The module, with fresh weights."""

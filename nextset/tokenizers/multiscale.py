@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from ..errors import UsageError
 from ..layout import Discrete, Layout, Tokens
 from ..nn.codebook import ALIVE, Codebook
-from ..nn.conv import Decoder, Encoder, check_groups
+from ..nn.conv import Decoder, Encoder
 from ..nn.precision import at_least_float32, full_precision
-from .base import Tokenizer, TokenizerModule
+from .base import TokenizerModule
+from .convolutional import Convolutional
 
 Block = tuple[int, ...]
 KEEP = 0.99  # of the running average of hits a scale
@@ -57,9 +58,7 @@ class MultiScaleVQModule(TokenizerModule):
 
     def latents(self, images: Tensor) -> Tensor:
         """What is quantised, (B, D, h, w). Raises UsageError for images that do not fit."""
-        if images.ndim != 4 or images.shape[1] != self.spec.channels:
-            raise UsageError(f"images must be (B, {self.spec.channels}, H, W), got {tuple(images.shape)}")
-        return self.narrow(self.encoder(images.to(self.narrow.weight.dtype)))
+        return self.narrow(self.encoder(self.spec.fitting(images).to(self.narrow.weight.dtype)))
 
     def quantise(self, latents: Tensor, blocks: tuple[Block, ...]) -> Residuals:
         """The loop above over latents (B, D, h, w) and scales of these heights and widths, the last of which is (h, w).
@@ -190,7 +189,7 @@ def phi_of(scale: int, scales: int, phis: int) -> int:
 
 
 @dataclass(frozen=True)
-class MultiScaleVQ(Tokenizer):
+class MultiScaleVQ(Convolutional):
     """`vocab` codes of width `dim`, quantised at every one of `sides`, the last of which is that of the latent map.
 
     Nets as in `VQ`, from and to `dim` channels. `phis` convolutions are shared among the scales, each blended in by `blend`;
@@ -210,24 +209,14 @@ class MultiScaleVQ(Tokenizer):
     blend: float = 0.5
 
     def __post_init__(self) -> None:
-        sizes = (self.dim, self.width, self.blocks, self.groups, self.phis, *self.multipliers, *self.sides)
-        if self.vocab < 2 or not self.multipliers or not self.sides or min(sizes) < 1:
-            raise UsageError(
-                f"{self}: vocab must be at least 2, every other size at least 1, and multipliers and sides not empty"
-            )
-        if self.channels not in (1, 3):
-            raise UsageError(f"{self}: channels must be 1 or 3")
-        check_groups(self.width, (1, *self.multipliers), self.groups)
+        if not self.sides:
+            raise UsageError(f"{self}: sides must not be empty")
+        self.check(self.dim, self.phis, *self.sides, vocab=self.vocab)
 
     @property
     def unit(self) -> Discrete:
         """One id of `vocab`."""
         return Discrete(self.vocab)
-
-    @property
-    def stride(self) -> int:
-        """Pixels a side of what one site of the last scale covers."""
-        return 2 ** (len(self.multipliers) - 1)
 
     def layout(self, size: tuple[int, int]) -> Layout:
         """A pyramid of `sides`."""

@@ -14,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import UsageError
-from ..layout import Discrete, Layout, Tokens, grid
-from ..nn.conv import Decoder, Encoder, attended, check_groups
+from ..layout import Discrete, Tokens, grid
+from ..nn.conv import Decoder, Encoder, attended
 from ..nn.moving import MovingCodebook
 from ..nn.precision import at_least_float32, full_precision
-from .base import Tokenizer, TokenizerModule
+from .base import TokenizerModule
+from .convolutional import Convolutional
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,7 @@ class RQModule(TokenizerModule):
 
     def latents(self, images: Tensor) -> Tensor:
         """What the codes describe, (B, h, w, D). Raises UsageError for images that do not fit."""
-        if images.ndim != 4 or images.shape[1] != self.spec.channels:
-            raise UsageError(f"images must be (B, {self.spec.channels}, H, W), got {tuple(images.shape)}")
-        self.spec.layout((images.shape[2], images.shape[3]))
-        return self.narrow(self.encoder(images.to(self.narrow.weight.dtype))).movedim(1, -1)
+        return self.narrow(self.encoder(self.spec.fitting(images).to(self.narrow.weight.dtype))).movedim(1, -1)
 
     def quantise(self, latents: Tensor, follow: bool = False) -> Residual:
         """Codes of latents (..., D); where asked to, codebooks follow their residuals, a shared one once for every code."""
@@ -121,7 +118,7 @@ class RQModule(TokenizerModule):
 
 
 @dataclass(frozen=True)
-class RQ(Tokenizer):
+class RQ(Convolutional):
     """`codes` codes a site out of `vocab` of width `dim`, all from one codebook where it is `shared`.
 
     Level i of both nets has width * multipliers[i] channels in `groups` normalisation groups and `blocks` residual blocks (the
@@ -144,29 +141,13 @@ class RQ(Tokenizer):
     decay: float = 0.99
 
     def __post_init__(self) -> None:
-        sizes = (self.dim, self.codes, self.width, self.blocks, self.latent, self.groups, *self.multipliers)
-        if self.vocab < 2 or not self.multipliers or min(sizes) < 1:
-            raise UsageError(
-                f"{self}: vocab must be at least 2, every other size at least 1, and multipliers not empty"
-            )
-        if self.channels not in (1, 3):
-            raise UsageError(f"{self}: channels must be 1 or 3")
-        check_groups(self.width, (1, *self.multipliers), self.groups)
+        self.check(self.dim, self.codes, self.latent, vocab=self.vocab)
         attended(self.attention, len(self.multipliers))
 
     @property
     def unit(self) -> Discrete:
         """`codes` ids of `vocab`."""
         return Discrete(self.vocab, self.codes)
-
-    @property
-    def stride(self) -> int:
-        """Pixels a side of what one site covers."""
-        return 2 ** (len(self.multipliers) - 1)
-
-    def layout(self, size: tuple[int, int]) -> Layout:
-        """A grid of height / stride by width / stride sites."""
-        return self.cut(size, self.stride)
 
     def build(self) -> RQModule:
         """The module, with fresh weights."""
