@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..layout import Layout
-from ..mixers import BiasedAttention, Cache, Context, Mixer, MixerModule, State
+from ..mixers import BiasedAttention, Cache, Context, Mixer, State
 from ..nn.feedforward import MLP, FeedForward
 from ..nn.norm import Layer
 from ..slots import Slots
@@ -67,10 +67,6 @@ class BertModule(BackboneModule):
             else:
                 x = block(x, context, state)
         return x
-
-    def cache(self, batch: int, slots: int, like: Tensor) -> Cache:
-        """One state a block."""
-        return Cache([m.state(batch, slots, like) for m in self.modules() if isinstance(m, MixerModule)])
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..layout import Layout
-from ..mixers import Cache, Context, Mixer, MixerModule, State
+from ..mixers import Cache, Context, Mixer, State
 from ..nn.feedforward import SwiGLU, round_up
 from ..nn.norm import RMSNorm
 from ..nn.rotary import ByOwn, Turning
@@ -71,10 +71,6 @@ class LlamaModule(BackboneModule):
         """The stream before the first block, and what every block is told."""
         x = F.dropout(slots.x, self.dropout, self.training)
         return x, Context(self.rotary(slots.site, slots.target) if self.rotary else None, slots.mask, slots.keep)
-
-    def cache(self, batch: int, slots: int, like: Tensor) -> Cache:
-        """One state a block."""
-        return Cache([m.state(batch, slots, like) for m in self.modules() if isinstance(m, MixerModule)])
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..errors import UsageError
 from ..layout import Layout
-from ..mixers import Cache, Context, Mixer, MixerModule, State
+from ..mixers import Cache, Context, Mixer, State
 from ..nn.feedforward import MLP, FeedForward
 from ..nn.norm import Layer, Norm
 from ..slots import PREFIX, Mask, Slots, SlotTable
@@ -77,10 +77,6 @@ class MaskedAutoencoderModule(BackboneModule):
         """Rows of positions: slots without a site take the first P, one after the other."""
         absent = site < 0
         return torch.where(absent, absent.cumsum(-1) - 1, site + self.prefix)
-
-    def cache(self, batch: int, slots: int, like: Tensor) -> Cache:
-        """One state a block, those of the encoder first."""
-        return Cache([m.state(batch, slots, like) for m in self.modules() if isinstance(m, MixerModule)])
 
 
 def _indices(slots: Slots) -> Tensor:

@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..errors import UsageError
 from ..layout import Layout
-from ..mixers import Cache, Context, MixerModule
+from ..mixers import Cache, Context
 from ..nn.norm import RMSNorm
 from ..slots import Slots
 from .base import Backbone, BackboneModule
@@ -50,10 +50,6 @@ class ReadoutsModule(BackboneModule):
                 if slots.inject is not None and len(found) < len(self.reads):
                     x = x + slots.inject(len(found) - 1, found[-1])
         return torch.cat(found, -1)
-
-    def cache(self, batch: int, slots: int, like: Tensor) -> Cache:
-        """One state a block."""
-        return Cache([m.state(batch, slots, like) for m in self.modules() if isinstance(m, MixerModule)])
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..layout import Layout
-from ..mixers import Cache, Context, Mixer, MixerModule, State
+from ..mixers import Cache, Context, Mixer, State
 from ..nn.feedforward import MLP, FeedForward
 from ..nn.modulation import ModulatedNorm, Modulation, Triple, modulate
 from ..nn.norm import Layer, Norm
@@ -98,10 +98,6 @@ class TransformerModule(BackboneModule):
         assert slots.vector is not None, "Network checks that modulated backbones get a vector"
         found: list[tuple[Triple, ...]] = self.modulation(slots.vector)
         return found
-
-    def cache(self, batch: int, slots: int, like: Tensor) -> Cache:
-        """One state a block."""
-        return Cache([m.state(batch, slots, like) for m in self.modules() if isinstance(m, MixerModule)])
 
 
 @dataclass(frozen=True)

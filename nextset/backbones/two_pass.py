@@ -21,7 +21,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..errors import UsageError
 from ..layout import Layout
-from ..mixers import Cache, Context, Mixer, MixerModule
+from ..mixers import Cache, Context, Mixer
 from ..mixers.attention import KeyValues
 from ..nn.attend import attend
 from ..nn.feedforward import SwiGLU, round_up
@@ -115,8 +115,9 @@ class TwoPassModule(BackboneModule):
         """One state a block of the memory, and the keys and values that readers share."""
         heads = self.spec.heads
         shape = (batch, heads, slots, self.spec.dim // heads)
-        states = [m.state(batch, slots, like) for m in self.modules() if isinstance(m, MixerModule)]
-        return Cache([*states, KeyValues(like.new_zeros(shape), like.new_zeros(shape))])
+        return Cache(
+            [*super().cache(batch, slots, like).states, KeyValues(like.new_zeros(shape), like.new_zeros(shape))]
+        )
 
 
 @dataclass(frozen=True)

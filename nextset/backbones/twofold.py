@@ -39,10 +39,6 @@ class TwofoldModule(BackboneModule):
         second = through(blocks[own:], first, context, states[own:], recompute)
         return torch.cat([self.norm(first), self.llama.norm(second)], dim=-1)
 
-    def cache(self, batch: int, slots: int, like: Tensor) -> Cache:
-        """One state a block."""
-        return self.llama.cache(batch, slots, like)
-
 
 @dataclass(frozen=True)
 class Twofold(Backbone):
