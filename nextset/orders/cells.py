@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from ..errors import UsageError
 from ..layout import Layout
@@ -16,8 +17,8 @@ from .base import Order, Plan
 
 
 @dataclass(frozen=True)
-class Cells(Order):
-    """Cells of `height` x `width` sites, which must divide the grid."""
+class Divided(Order):
+    """Orders of a grid that rectangles of `height` x `width` sites divide, the same for every sample."""
 
     height: int
     width: int
@@ -26,20 +27,27 @@ class Cells(Order):
         if min(self.height, self.width) < 1:
             raise UsageError(f"{self}: height and width must be at least 1")
 
+    def counted(self, layout: Layout) -> tuple[int, int]:
+        """How many rectangles there are, down and across. Raises UsageError for a layout that is no grid of whole ones."""
+        if layout.axes != ("y", "x") or layout.shape[0] % self.height or layout.shape[1] % self.width:
+            raise UsageError(f"order {self} needs a grid that {self.height} x {self.width} sites divide, got {layout}")
+        return layout.shape[0] // self.height, layout.shape[1] // self.width
+
+    def divided(self, layout: Layout, noise: Noise) -> Tensor:
+        """The sites by rectangle and by place inside, (rows, height, columns, width)."""
+        rows, columns = self.counted(layout)
+        return torch.arange(layout.sites, device=noise.device).view(rows, self.height, columns, self.width)
+
+
+@dataclass(frozen=True)
+class Cells(Divided):
+    """Every rectangle is one step."""
+
     def sizes(self, layout: Layout) -> tuple[int, ...]:
-        """One cell a step. Raises UsageError for a layout that is no grid of whole cells."""
-        rows, columns = whole_cells(self, layout, self.height, self.width)
+        """Height x width sites a step."""
+        rows, columns = self.counted(layout)
         return (self.height * self.width,) * (rows * columns)
 
     def plan(self, layout: Layout, noise: Noise) -> Plan:
-        """The same for every sample."""
-        rows, columns = whole_cells(self, layout, self.height, self.width)
-        sites = torch.arange(layout.sites, device=noise.device).view(rows, self.height, columns, self.width)
-        return Plan(sites.transpose(1, 2).flatten(), self.sizes(layout))
-
-
-def whole_cells(order: Order, layout: Layout, height: int, width: int) -> tuple[int, int]:
-    """How many cells of `height` x `width` a grid has, down and across. Raises UsageError where they do not fill one."""
-    if layout.axes != ("y", "x") or layout.shape[0] % height or layout.shape[1] % width:
-        raise UsageError(f"order {order} needs a grid that {height} x {width} sites divide, got {layout}")
-    return layout.shape[0] // height, layout.shape[1] // width
+        """Cell by cell."""
+        return Plan(self.divided(layout, noise).transpose(1, 2).flatten(), self.sizes(layout))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import random
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -19,25 +20,43 @@ from ..noise import Noise, mix
 from .base import Order, Plan
 
 
-@dataclass(frozen=True)
-class Scales(Order):
+class ByScale(Order, ABC):
     """One step a block of the layout, in its order."""
+
+    @property
+    @abstractmethod
+    def varied(self) -> bool:
+        """Whether training batches have sides of their own."""
 
     def sizes(self, layout: Layout) -> tuple[int, ...]:
         """The sites of each block."""
-        return block_sizes(layout)
+        return tuple(math.prod(block) for block in layout.blocks)
 
     def plan(self, layout: Layout, noise: Noise) -> Plan:
         """The identity for every sample."""
-        return block_plan(layout, noise)
+        return Plan(torch.arange(layout.sites, device=noise.device), self.sizes(layout), layout)
 
     def kept(self, layout: Layout, region: Tensor) -> Tensor:
         """At the last scale what is untouched, at earlier ones what is covered by half at most."""
-        return kept_blocks(layout, region)
+        untouched = ~layout.touched(region)
+        shares = [F.interpolate(region[:, None].float(), block[-2:], mode="area") for block in layout.blocks[:-1]]
+        coarse = [(share <= 0.5).flatten(1) for share in shares]
+        last = math.prod(layout.blocks[-1])
+        return torch.cat([*coarse, untouched[:, -last:]], dim=1)
 
 
 @dataclass(frozen=True)
-class Schedules(Order):
+class Scales(ByScale):
+    """Every batch has the sides of the system."""
+
+    @property
+    def varied(self) -> bool:
+        """They are not."""
+        return False
+
+
+@dataclass(frozen=True)
+class Schedules(ByScale):
     """Steps as in `Scales`; training goes over drawn sides.
 
     With probability `usual` a batch has the sides of the system. Else they are `first`, then for every (low, high, count) of
@@ -55,18 +74,6 @@ class Schedules(Order):
     def __post_init__(self) -> None:
         if not self.first or any(low < 1 or not 0 <= count <= high + 1 - low for low, high, count in self.inner):
             raise UsageError(f"{self}: give a first side, and no more inner sides than there are in low..high")
-
-    def sizes(self, layout: Layout) -> tuple[int, ...]:
-        """The sites of each block."""
-        return block_sizes(layout)
-
-    def plan(self, layout: Layout, noise: Noise) -> Plan:
-        """The identity for every sample."""
-        return block_plan(layout, noise)
-
-    def kept(self, layout: Layout, region: Tensor) -> Tensor:
-        """As in `Scales`."""
-        return kept_blocks(layout, region)
 
     @property
     def varied(self) -> bool:
@@ -87,22 +94,3 @@ class Schedules(Order):
         while self.longest and sum(side * side for side in sides) > self.longest and len(sides) > 1:
             sides.pop(draw.randrange(max(len(sides) - 4, 0), len(sides)))
         return pyramid(*sides)
-
-
-def block_sizes(layout: Layout) -> tuple[int, ...]:
-    """The sites of each block."""
-    return tuple(math.prod(block) for block in layout.blocks)
-
-
-def block_plan(layout: Layout, noise: Noise) -> Plan:
-    """Block by block, for every sample alike."""
-    return Plan(torch.arange(layout.sites, device=noise.device), block_sizes(layout), layout)
-
-
-def kept_blocks(layout: Layout, region: Tensor) -> Tensor:
-    """Sites (B, N) that a redrawn `region` (B, H, W) leaves: untouched ones of the last block, half covered ones before it."""
-    untouched = ~layout.touched(region)
-    shares = [F.interpolate(region[:, None].float(), block[-2:], mode="area") for block in layout.blocks[:-1]]
-    coarse = [(share <= 0.5).flatten(1) for share in shares]
-    last = math.prod(layout.blocks[-1])
-    return torch.cat([*coarse, untouched[:, -last:]], dim=1)
