@@ -16,17 +16,13 @@ from torch import Tensor
 
 from ..layout import Tokens
 from ..noise import Noise, mix, spread
-from .base import Objective, Scorer
+from .base import Scorer
+from .revealing import Revealing, revealed_losses
 
 
 @dataclass(frozen=True)
-class AnyOrder(Objective):
+class AnyOrder(Revealing):
     """t is spread evenly over the batch, so the estimate varies less; each sample has an order of its own."""
-
-    @property
-    def reveals(self) -> bool:
-        """Each sample has a mask of its own."""
-        return True
 
     def loss(
         self, network: Scorer, tokens: Tokens, condition: Tensor, seed: int, progress: float = 1.0
@@ -54,6 +50,5 @@ def costs(network: Scorer, tokens: Tokens, condition: Tensor, seed: int = 0) -> 
 
 def _means(network: Scorer, tokens: Tokens, condition: Tensor, known: Tensor) -> Tensor:
     """The mean loss of the unknown sites of each sample, (B,)."""
-    hidden = network.revealed(tokens.data, known, network.conditioned(condition))
-    losses = network.head.loss(hidden, tokens.data)
+    losses = revealed_losses(network, tokens, condition, known)
     return (losses * ~known).sum(1) / (~known).sum(1)

@@ -6,23 +6,25 @@ be in the same pass (noisy context learning: xAR, arXiv 2502.20388), which halve
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from ..conditions import Conditioning
 from ..errors import UsageError
 from ..heads import HeadModule, Noisy
 from ..heads.denoiser import DenoiserModule
 from ..layout import Tokens
 from ..nn.precision import at_least_float32
 from ..noise import mix
+from ..orders import Plan
 from .base import Objective, Scorer
 
 
-@dataclass(frozen=True)
-class CleanContext(Objective):
-    """The mean squared error of the head on noisy tokens, earlier steps clean."""
+class Denoising(Objective, ABC):
+    """The mean squared error of the head on noisy tokens."""
 
     def check(self, network: Scorer) -> None:
         """The head must denoise."""
@@ -35,27 +37,30 @@ class CleanContext(Objective):
         head, plan = _denoiser(network.head), network.plan(seed, len(tokens), tokens.data.device, progress)
         clean = at_least_float32(plan.to_ranks(tokens.data))
         noise, noisy = disturbed(head, clean, plan.sizes, seed)
-        hidden = network.hidden(tokens.data, network.conditioned(condition), plan, noisy)
+        hidden = self.hidden(network, tokens.data, network.conditioned(condition), plan, noisy)
         return {"loss": head.loss(hidden, head.wanted(clean, noise)).mean()}
+
+    @abstractmethod
+    def hidden(self, network: Scorer, tokens: Tensor, conditioning: Conditioning, plan: Plan, noisy: Noisy) -> Tensor:
+        """Hidden vectors (B, N, D) by rank of the noisy tokens."""
 
 
 @dataclass(frozen=True)
-class NoisyContext(Objective):
-    """The same, earlier steps at their own noise levels. The wiring must have slots for that (`Wiring.noised`)."""
+class CleanContext(Denoising):
+    """Earlier steps are clean."""
 
-    def check(self, network: Scorer) -> None:
-        """The head must denoise."""
-        _denoiser(network.head)
+    def hidden(self, network: Scorer, tokens: Tensor, conditioning: Conditioning, plan: Plan, noisy: Noisy) -> Tensor:
+        """Noisy tokens beside clean ones."""
+        return network.hidden(tokens, conditioning, plan, noisy)
 
-    def loss(
-        self, network: Scorer, tokens: Tokens, condition: Tensor, seed: int, progress: float = 1.0
-    ) -> dict[str, Tensor]:
-        """{"loss": scalar}. Levels and noise follow from `seed`."""
-        head, plan = _denoiser(network.head), network.plan(seed, len(tokens), tokens.data.device, progress)
-        clean = at_least_float32(plan.to_ranks(tokens.data))
-        noise, noisy = disturbed(head, clean, plan.sizes, seed)
-        hidden = network.noised(tokens.data, network.conditioned(condition), plan, noisy)
-        return {"loss": head.loss(hidden, head.wanted(clean, noise)).mean()}
+
+@dataclass(frozen=True)
+class NoisyContext(Denoising):
+    """Earlier steps are at their own noise levels. The wiring must have slots for that (`Wiring.noised`)."""
+
+    def hidden(self, network: Scorer, tokens: Tensor, conditioning: Conditioning, plan: Plan, noisy: Noisy) -> Tensor:
+        """Noisy tokens alone."""
+        return network.noised(tokens, conditioning, plan, noisy)
 
 
 def disturbed(head: DenoiserModule, clean: Tensor, sizes: tuple[int, ...], seed: int) -> tuple[Tensor, Noisy]:

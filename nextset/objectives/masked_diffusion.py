@@ -17,11 +17,12 @@ from ..errors import UsageError
 from ..layout import Tokens
 from ..nn.masking import Masking, Power
 from ..noise import Noise, spread
-from .base import Objective, Scorer
+from .base import Scorer
+from .revealing import Revealing, revealed_losses
 
 
 @dataclass(frozen=True)
-class MaskedDiffusion(Objective):
+class MaskedDiffusion(Revealing):
     """`masking` is the schedule, with time running backwards.
 
     m goes from `edge` to 1 - `edge`, which keeps the weight finite; what lies outside is at most edge ln V nats a site.
@@ -34,11 +35,6 @@ class MaskedDiffusion(Objective):
         if not 0 < self.edge < 0.5:
             raise UsageError(f"{self}: edge must be in (0, 0.5)")
 
-    @property
-    def reveals(self) -> bool:
-        """Each sample has a mask of its own."""
-        return True
-
     def loss(
         self, network: Scorer, tokens: Tokens, condition: Tensor, seed: int, progress: float = 1.0
     ) -> dict[str, Tensor]:
@@ -47,8 +43,7 @@ class MaskedDiffusion(Objective):
         share, weight = self.at(spread(seed, len(tokens), device)[:, None])
         uniform = Noise(seed, range(len(tokens)), device).uniform(network.layout.sites)
         known = uniform >= share
-        hidden = network.revealed(tokens.data, known, network.conditioned(condition))
-        losses = network.head.loss(hidden, tokens.data) * ~known
+        losses = revealed_losses(network, tokens, condition, known) * ~known
         return {"loss": (losses * weight).mean()}
 
     def at(self, done: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,11 +14,12 @@ from ..errors import UsageError
 from ..layout import Tokens
 from ..nn.masking import Arccos, Masking
 from ..noise import Noise
-from .base import Objective, Scorer
+from .base import Scorer
+from .revealing import Revealing, revealed_losses
 
 
 @dataclass(frozen=True)
-class MaskedTokens(Objective):
+class MaskedTokens(Revealing):
     """`masking` turns u into the share of masked sites; a site that is seen weighs `seen` (0.1 in 1d-tokenizer) against 1."""
 
     masking: Masking = Arccos()
@@ -28,11 +29,6 @@ class MaskedTokens(Objective):
         if self.seen < 0:
             raise UsageError(f"{self}: seen must not be negative")
 
-    @property
-    def reveals(self) -> bool:
-        """Each sample has a mask of its own."""
-        return True
-
     def loss(
         self, network: Scorer, tokens: Tokens, condition: Tensor, seed: int, progress: float = 1.0
     ) -> dict[str, Tensor]:
@@ -41,8 +37,7 @@ class MaskedTokens(Objective):
         sites = network.layout.sites
         share = self.masking.share(noise.uniform(1)).clamp(1e-6, 1.0)
         known = noise.permutation(sites) >= (share * sites).round().clamp(min=1)
-        hidden = network.revealed(tokens.data, known, network.conditioned(condition))
-        losses = network.head.loss(hidden, tokens.data)
+        losses = revealed_losses(network, tokens, condition, known)
         weights = known * self.seen + ~known
         masked = (losses.detach() * ~known).sum() / (~known).sum()
         return {"loss": (losses * weights).sum() / weights.sum(), "masked": masked}
