@@ -124,9 +124,8 @@ class _Drawing:
         """One step of an order that chooses while it decodes: all sites are drawn."""
         head, known = self.network.head, torch.zeros(self.tokens.data.shape[:2], dtype=torch.bool, device=META)
         hidden = self.network.revealed(self.tokens.data, known, self.conditioning)
-        drawn = head.sample(hidden, None, 1.0, self.drawn, self.system.pick)
-        if isinstance(self.system.order, Adaptive) and self.system.order.confident:
-            head.confidence(hidden, None, 1.0, drawn)
+        confident = isinstance(self.system.order, Adaptive) and self.system.order.confident
+        (head.rated if confident else head.sample)(hidden, None, 1.0, self.drawn, self.system.pick)
 
     def cache_bytes(self, dtype: torch.dtype) -> int:
         """Of all tensors that the states of a cache hold, where the weights are of `dtype`."""

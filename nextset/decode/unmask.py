@@ -75,8 +75,12 @@ def unmask(
         temperature, divisor = chooser.softened(step)
         scale = scales[step] if unguided is not None else 1.0
         numbers = drawn[:, min(step, chooser.drafts - 1)]
-        new = head.sample(hidden, unguided, scale, numbers, Cooled(pick, temperature * divisor))
-        sure = head.confidence(hidden, unguided, scale, new) / divisor if chooser.confident else None
+        cooled, sure = Cooled(pick, temperature * divisor), None
+        if chooser.confident:
+            new, sure = head.rated(hidden, unguided, scale, numbers, cooled)
+            sure = sure / divisor
+        else:
+            new = head.sample(hidden, unguided, scale, numbers, cooled)
         after = chooser.known_after(step, known, free, sure)
         tokens.copy_(_where(after & ~known, new, tokens))
         known = after

@@ -78,12 +78,15 @@ class HeadModule(nn.Module, ABC):
     def sample(self, hidden: Tensor, unguided: Tensor | None, scale: float, drawn: Tensor, pick: Picker) -> Tensor:
         """Tokens (B, n, ...) from hidden (B, n, D), guided by u + scale (c - u) against `unguided` where that is given."""
 
-    def confidence(self, hidden: Tensor, unguided: Tensor | None, scale: float, tokens: Tensor) -> Tensor:
-        """How sure the head is of tokens that it drew, (B, n), for orders that keep the surest: ln p, unless it says otherwise.
+    def rated(
+        self, hidden: Tensor, unguided: Tensor | None, scale: float, drawn: Tensor, pick: Picker
+    ) -> tuple[Tensor, Tensor]:
+        """What `sample` gives, and how sure the head is of each token, (B, n), for orders that keep the surest.
 
-        Raises UsageError where the head has no tractable density.
+        That is ln p, unless the head says otherwise. Raises UsageError where the head has no tractable density.
         """
-        return self.log_prob(hidden, tokens, unguided, scale)
+        tokens = self.sample(hidden, unguided, scale, drawn, pick)
+        return tokens, self.log_prob(hidden, tokens, unguided, scale)
 
     def answer(self, ask: Ask, scale: float, drawn: Tensor, pick: Picker) -> Tensor:
         """The tokens of one step: asked once and sampled, unless the head is of another mind."""

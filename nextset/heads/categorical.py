@@ -55,13 +55,17 @@ class CategoricalModule(HeadModule):
         flat = logits.flatten(0, -2), target.flatten()
         return F.cross_entropy(*flat, reduction="none", label_smoothing=smoothing).view(target.shape)
 
-    def confidence(self, hidden: Tensor, unguided: Tensor | None, scale: float, tokens: Tensor) -> Tensor:
-        """The guided logits of tokens, (B, n): raw, as MaskGIT's generators compare them, not ln p."""
-        return self.logits(hidden, unguided, scale).gather(-1, tokens[..., None])[..., 0]
-
     def sample(self, hidden: Tensor, unguided: Tensor | None, scale: float, drawn: Tensor, pick: Picker) -> Tensor:
         """Ids (B, n)."""
         return pick(self.logits(hidden, unguided, scale), drawn)
+
+    def rated(
+        self, hidden: Tensor, unguided: Tensor | None, scale: float, drawn: Tensor, pick: Picker
+    ) -> tuple[Tensor, Tensor]:
+        """Ids (B, n) and their guided logits: raw, as MaskGIT's generators compare them, not ln p."""
+        logits = self.logits(hidden, unguided, scale)
+        ids = pick(logits, drawn)
+        return ids, logits.gather(-1, ids[..., None])[..., 0]
 
 
 @dataclass(frozen=True)

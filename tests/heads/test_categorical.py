@@ -72,6 +72,7 @@ def test_smoothed_targets() -> None:
 
 def test_confidence_is_the_guided_logit() -> None:
     head = Categorical(bias=True, std=0.5).build(4, Discrete(5), None)
-    hidden, unguided, ids = torch.randn(2, 3, 4), torch.randn(2, 3, 4), torch.randint(5, (2, 3))
-    logits = head.logits(hidden, unguided, 3.0)
-    assert torch.equal(head.confidence(hidden, unguided, 3.0, ids), logits.gather(-1, ids[..., None])[..., 0])
+    hidden, unguided, uniform = torch.randn(2, 3, 4), torch.randn(2, 3, 4), torch.rand(2, 3)
+    ids, sure = head.rated(hidden, unguided, 3.0, uniform, Pick())
+    assert torch.equal(ids, head.sample(hidden, unguided, 3.0, uniform, Pick()))
+    assert torch.equal(sure, head.logits(hidden, unguided, 3.0).gather(-1, ids[..., None])[..., 0])
