@@ -176,10 +176,10 @@ def script(wiring: Wiring, sizes: tuple[int, ...], prefix: int, device: torch.de
 class Call:
     """One call of the backbone, with everything that its table decides already on the device.
 
-    `mask`, and where blank slots are pure queries its `parts`; `keep` leading slots stay in the cache; the slots `predictors` predict `ranks`. Contents come in three parts: the first
-    `prefixed` condition slots, the tokens of the ranks `held`, and slots without a token at the sites of the ranks `blank`.
-    `filled` are the indices of the first two kinds of slots, `empty` those of the last. `carried` says what each slot holds as a row
-    of a table: 0 no token, 1 a condition slot, 2 + r the token of rank r.
+    `mask`, and where blank slots are pure queries its `parts`; `keep` leading slots stay in the cache; the slots `predictors` predict
+    `ranks`. Contents come in three parts: the first `prefixed` condition slots, the tokens of the ranks `held`, and slots without a
+    token at the sites of the ranks `blank`. `filled` are the indices of the first two kinds of slots, `empty` those of the last.
+    `carried` says what each slot holds as a row of a table: 0 no token, 1 a condition slot, 2 + r the token of rank r.
     """
 
     def __init__(

@@ -17,9 +17,8 @@ from ..errors import UsageError
 from ..heads import Noisy
 from ..layout import Codec, Continuous, Layout, Unit
 from ..orders.base import Plan
-from ..slots import SlotTable
-from .base import Call, Wiring, WiringModule
-from .shift import Shift
+from .base import Call, WiringModule
+from .shift import OneByOne
 
 
 class CodedModule(WiringModule):
@@ -43,18 +42,10 @@ class CodedModule(WiringModule):
 
 
 @dataclass(frozen=True)
-class Coded(Wiring):
+class Coded(OneByOne):
     """One site a step, plain causal mask; needs a tokenizer with code vectors. `std` is that of the initial weights."""
 
     std: float = 0.02
-
-    def whole(self, sizes: tuple[int, ...], prefix: int) -> SlotTable:
-        """As `Shift`."""
-        return Shift().whole(sizes, prefix)
-
-    def step(self, index: int, sizes: tuple[int, ...], prefix: int) -> SlotTable:
-        """As `Shift`."""
-        return Shift().step(index, sizes, prefix)
 
     def build(self, dim: int, unit: Unit, layout: Layout, codec: Codec) -> CodedModule:
         """The map and the positions."""

@@ -17,9 +17,8 @@ from ..heads import Noisy
 from ..layout import Codec, Layout, Unit
 from ..nn.embedding import CodeVectors, Embedding
 from ..orders.base import Plan
-from ..slots import SlotTable
-from .base import Call, Wiring, WiringModule
-from .shift import Shift
+from .base import Call, WiringModule
+from .shift import OneByOne
 
 
 class DirectedModule(WiringModule):
@@ -51,19 +50,11 @@ class DirectedModule(WiringModule):
 
 
 @dataclass(frozen=True)
-class Directed(Wiring):
+class Directed(OneByOne):
     """One token a step, plain causal mask, any order. `embed` makes vectors of tokens; `std` of the initial directions."""
 
     embed: Embedding = CodeVectors()
     std: float = 0.02
-
-    def whole(self, sizes: tuple[int, ...], prefix: int) -> SlotTable:
-        """As wiring Shift."""
-        return Shift().whole(sizes, prefix)
-
-    def step(self, index: int, sizes: tuple[int, ...], prefix: int) -> SlotTable:
-        """As wiring Shift."""
-        return Shift().step(index, sizes, prefix)
 
     def build(self, dim: int, unit: Unit, layout: Layout, codec: Codec) -> DirectedModule:
         """The embedding and the table of directions."""

@@ -16,9 +16,8 @@ from ..errors import UsageError
 from ..heads import Noisy
 from ..layout import Codec, Continuous, Layout, Unit
 from ..orders.base import Plan
-from ..slots import SlotTable
-from .base import Call, Wiring, WiringModule
-from .shift import Shift
+from .base import Call, WiringModule
+from .shift import OneByOne
 
 
 class InjectedModule(WiringModule):
@@ -47,18 +46,10 @@ class InjectedModule(WiringModule):
 
 
 @dataclass(frozen=True)
-class Injected(Wiring):
+class Injected(OneByOne):
     """One site a step, plain causal mask. `std` is that of the initial table."""
 
     std: float = 0.02
-
-    def whole(self, sizes: tuple[int, ...], prefix: int) -> SlotTable:
-        """As `Shift`."""
-        return Shift().whole(sizes, prefix)
-
-    def step(self, index: int, sizes: tuple[int, ...], prefix: int) -> SlotTable:
-        """As `Shift`."""
-        return Shift().step(index, sizes, prefix)
 
     def build(self, dim: int, unit: Unit, layout: Layout, codec: Codec) -> InjectedModule:
         """The table."""

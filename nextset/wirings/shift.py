@@ -6,6 +6,7 @@ A slot sits at the site of the token it holds, not of the one it predicts (Llama
 from __future__ import annotations
 
 import functools
+from abc import ABC
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,24 +50,32 @@ class ShiftModule(WiringModule):
         return self.embed(ids + self.vocab * torch.arange(ids.shape[-1], device=ids.device)).sum(2)
 
 
-@dataclass(frozen=True)
-class Shift(Wiring):
-    """One token a step, plain causal mask. `std` is that of the initial embedding."""
-
-    std: float = 0.02
+class OneByOne(Wiring, ABC):
+    """One token a step, plain causal mask."""
 
     def whole(self, sizes: tuple[int, ...], prefix: int) -> SlotTable:
         """Condition slots, then every token but the last."""
         if set(sizes) != {1}:
-            raise UsageError(f"wiring Shift predicts one site a step, but the order takes {max(sizes)} at once")
+            raise UsageError(
+                f"wiring {type(self).__name__} predicts one site a step, but the order takes {max(sizes)} at once"
+            )
         if prefix < 1:
-            raise UsageError("wiring Shift predicts the first site from a condition slot, but the condition has none")
+            raise UsageError(
+                f"wiring {type(self).__name__} predicts the first site from a condition slot, but the condition has none"
+            )
         return _table(len(sizes), prefix)
 
     def step(self, index: int, sizes: tuple[int, ...], prefix: int) -> SlotTable:
         """The condition slots at first, then the slot of the token just drawn."""
         table = _table(len(sizes), prefix)
         return table.take(slice(0, prefix) if index == 0 else slice(prefix + index - 1, prefix + index))
+
+
+@dataclass(frozen=True)
+class Shift(OneByOne):
+    """`std` is that of the initial embedding."""
+
+    std: float = 0.02
 
     def build(self, dim: int, unit: Unit, layout: Layout, codec: Codec) -> ShiftModule:
         """The embedding table."""
