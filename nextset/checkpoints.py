@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from .errors import NextsetError, UsageError
-from .weights import load_tensors
+from .folders import load_tensors
 
 AVERAGED = ("model_ema", "ema", "state_dict_ema", "ema_state_dict")
 WRAPPERS = (*AVERAGED, "model", "state_dict", "module", "vae", "net", "weights")

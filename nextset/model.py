@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import weights
+from . import folders
 from .decode import Decoding, Guidance, decode, unmask
 from .decode.guidance import guidance as as_guidance
 from .decode.loop import Clamp
@@ -209,7 +209,7 @@ class Model(nn.Module):
         with torch.device("meta"):
             model = Model(system)
         try:
-            weights.load_exactly(model, self.state_dict(), "the model")
+            folders.load_exactly(model, self.state_dict(), "the model")
         except UsageError as error:
             misfits = str(error).partition(": ")[2]
             raise UsageError(
@@ -258,22 +258,22 @@ class Model(nn.Module):
         `state` is saved in place of the model's own weights where it is given (averaged or gathered ones).
         """
         state = self.state_dict() if state is None else state
-        return weights.save_folder(Path(folder), {"system": self.system.to_dict()}, state, str(self.system))
+        return folders.save_folder(Path(folder), {"system": self.system.to_dict()}, state, str(self.system))
 
     @classmethod
     def from_pretrained(cls, source: str | Path, *, revision: str | None = None) -> Self:
         """The model saved in a folder or on the Hugging Face hub (`owner/name`), in evaluation mode on the CPU."""
-        config, state = weights.load_folder(source, revision)
+        config, state = folders.load_folder(source, revision)
         if "system" not in config:
             raise UsageError(f"{source} holds no model; it may be a tokenizer's folder")
         with torch.device("meta"):
             model = cls(System.from_dict(config["system"]))
-        weights.load_exactly(model, state, str(source))
+        folders.load_exactly(model, state, str(source))
         return model.eval()
 
     def push_to_hub(self, repo: str, *, private: bool = False, token: str | None = None) -> str:
         """Uploads what `save_pretrained` writes to `repo` on the hub and returns its address."""
-        return weights.push(self.save_pretrained, repo, private, token)
+        return folders.push(self.save_pretrained, repo, private, token)
 
     # -- the door
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from . import weights
+from . import folders
 from .errors import UsageError
 from .tokenizers.base import Tokenizer, TokenizerModule
 
@@ -17,7 +17,7 @@ INSIDE = "tokenizer."  # the prefix of its keys in a model's folder
 
 def save_tokenizer(folder: str | Path, spec: Tokenizer, state: Mapping[str, Tensor]) -> Path:
     """Writes config.json and model.safetensors of a tokenizer into `folder`, each atomically."""
-    return weights.save_folder(Path(folder), {"tokenizer": spec.to_dict()}, state, str(spec))
+    return folders.save_folder(Path(folder), {"tokenizer": spec.to_dict()}, state, str(spec))
 
 
 def load_tokenizer(source: str | Path, revision: str | None = None) -> tuple[Tokenizer, TokenizerModule]:
@@ -25,7 +25,7 @@ def load_tokenizer(source: str | Path, revision: str | None = None) -> tuple[Tok
 
     Raises UsageError where `source` holds neither or other weights than its config says.
     """
-    config, state = weights.load_folder(source, revision)
+    config, state = folders.load_folder(source, revision)
     if isinstance(config.get("system"), dict):
         config = config["system"]
         state = {key.removeprefix(INSIDE): value for key, value in state.items() if key.startswith(INSIDE)}
@@ -34,5 +34,5 @@ def load_tokenizer(source: str | Path, revision: str | None = None) -> tuple[Tok
     spec = Tokenizer.from_dict(config["tokenizer"])
     with torch.device("meta"):
         module = spec.build()
-    weights.load_exactly(module, state, str(source))
+    folders.load_exactly(module, state, str(source))
     return spec, module.eval().requires_grad_(False)

@@ -24,7 +24,7 @@ LEVELS = (
     ("tokenizers", "orders", "heads", "backbones", "conditions"),
     ("wirings", "objectives"),
     ("decode",),
-    ("weights",),
+    ("folders",),
     ("checkpoints",),
     ("system",),
     ("model", "account", "pretrained"),

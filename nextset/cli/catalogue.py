@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from .. import catalogue, weights
+from .. import catalogue, folders
 from ..account import Account, account
 from ..errors import UsageError
 from ..layout import Discrete, Unit
@@ -151,8 +151,8 @@ def _plain(value: Any) -> Any:
 def find(word: str) -> tuple[str, System]:
     """A system by its name, or that of a saved model's folder, with its full name. Raises UsageError with the nearest name."""
     folder, (name, _, size) = Path(word), word.partition("/")
-    if (folder / weights.CONFIG).is_file() or (folder.is_dir() and name not in catalogue.names()):
-        config = weights.load_config(folder)
+    if (folder / folders.CONFIG).is_file() or (folder.is_dir() and name not in catalogue.names()):
+        config = folders.load_config(folder)
         if "system" not in config:
             raise UsageError(f"{word} holds a {' and a '.join(sorted(config.keys() - {'nextset'}))}, no system")
         return word, System.from_dict(config["system"])

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from .. import weights
+from .. import folders
 from ..data.check import check
 from ..data.encode import Encoding, write_cache
 from ..data.open import open_dataset
@@ -86,7 +86,7 @@ class Encode:
         """(height, width) as asked, or of the model."""
         if self.size is not None:
             return self.size
-        config = weights.load_config(weights.find_folder(self.tokenizer))
+        config = folders.load_config(folders.find_folder(self.tokenizer))
         if "system" not in config:
             raise UsageError(f"size: {self.tokenizer} holds no model that would say it; give --size H W")
         height, width = config["system"]["size"]

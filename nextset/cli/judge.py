@@ -18,9 +18,9 @@ from ..evaluate import Extractor, Protocol, Result, compare, evaluate, grade_sha
 from ..evaluate.classifier import RECIPES
 from ..evaluate.protocol import METRICS, OF_FEATURES, OF_SAMPLES
 from ..evaluate.request import JUDGED_BY_EXTRACTOR
+from ..folders import CONFIG
 from ..model import Model
 from ..sampling.output import check_writable
-from ..weights import CONFIG
 from . import command
 from .command import Json
 from .drawing import Drawing

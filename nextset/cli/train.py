@@ -10,6 +10,7 @@ import tyro
 
 from .. import catalogue
 from ..errors import UsageError
+from ..folders import CONFIG
 from ..model import Model
 from ..objectives.adversarial import TokenizerLoss
 from ..system import System
@@ -18,7 +19,6 @@ from ..train import Options, Recipe, Revival, set_up_generator, set_up_tokenizer
 from ..train.estimate import estimate
 from ..train.run import Setup
 from ..train.trainer import folder_is_free
-from ..weights import CONFIG
 from .command import Json, parse, positional, say
 
 

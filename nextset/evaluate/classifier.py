@@ -28,8 +28,8 @@ from ..data.open import open_dataset
 from ..digest import weights_hash
 from ..errors import NextsetError, UsageError, nearest
 from ..files import write_atomically
+from ..folders import load_exactly, load_tensors
 from ..spec import Spec
-from ..weights import load_exactly, load_tensors
 from .features import ConvExtractor
 
 HASH, ACCURACY = "kept.sha256", "kept.accuracy"  # entries of a cache file beside the weights

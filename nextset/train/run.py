@@ -18,6 +18,7 @@ from ..data.open import open_dataset
 from ..data.tokens import INDEX, TokenCache, TokenLoader
 from ..digest import fingerprint
 from ..errors import UsageError
+from ..folders import load_exactly
 from ..layout import Layout
 from ..model import Model
 from ..objectives.adversarial import TokenizerLoss
@@ -25,7 +26,6 @@ from ..pretrained import load_tokenizer
 from ..sampling import Share
 from ..system import System
 from ..tokenizers.base import Tokenizer
-from ..weights import load_exactly
 from .generator import Generator
 from .phase import Trainee
 from .recipe import Options, Recipe

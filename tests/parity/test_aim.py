@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nextset import Model, Pick, System, Tokens, weights
+from nextset import Model, Pick, System, Tokens, folders
 from nextset.backbones import Transformer
 from nextset.conditions import Label
 from nextset.decode.pick import keep_top_k, keep_top_p
@@ -95,8 +95,8 @@ def golden() -> Golden:
     models = []
     for _ in range(2):
         model = system_of(config).build().eval()
-        weights.load_exactly(model.network, KEYS.to_ours(part(official, MAMBA, True)), RECORDED.name)
-        weights.load_exactly(model.tokenizer, TOKENIZER.to_ours(part(official, VQVAE, False)), RECORDED.name)
+        folders.load_exactly(model.network, KEYS.to_ours(part(official, MAMBA, True)), RECORDED.name)
+        folders.load_exactly(model.tokenizer, TOKENIZER.to_ours(part(official, VQVAE, False)), RECORDED.name)
         models.append(model)
     with torch.no_grad():  # there token i takes the place i + 1
         places = models[1].network.backbone.positions

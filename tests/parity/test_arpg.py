@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nextset import Model, System, weights
+from nextset import Model, System, folders
 from nextset.backbones import TwoPass
 from nextset.conditions import Label
 from nextset.decode import Constant, Guidance, Proportional
@@ -61,7 +61,7 @@ def system_of(official: dict[str, Any]) -> System:
 def model(config: dict[str, Any]) -> Model:
     """The official weights in our system."""
     built = system_of(config["model_args"]).build().eval()
-    weights.load_exactly(built.network, KEYS.to_ours(RECORDED.tensors("weights")), RECORDED.name)
+    folders.load_exactly(built.network, KEYS.to_ours(RECORDED.tensors("weights")), RECORDED.name)
     return built
 
 

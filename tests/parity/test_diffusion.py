@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nextset import Pick, weights
+from nextset import Pick, folders
 from nextset.heads import Diffusion
 from nextset.heads.diffusion import DiffusionModule
 from nextset.layout import Continuous
@@ -50,7 +50,7 @@ def head(file: str, prefix: str) -> DiffusionModule:
     module = spec.build(args["decoder_embed_dim"], unit, None)  # type: ignore[arg-type]
     state = KEYS.to_ours({prefix + key: value for key, value in RECORDED.tensors(file).items()})
     own = {key.removeprefix("head."): value for key, value in state.items() if key.startswith("head.")}
-    weights.load_exactly(module, own, file)
+    folders.load_exactly(module, own, file)
     return module.eval()
 
 

@@ -17,6 +17,7 @@ from nextset import Model, Pick, System
 from nextset.backbones import Transformer
 from nextset.decode import Clipped, Constant, Guidance
 from nextset.decode.guidance import from_extra
+from nextset.folders import load_exactly
 from nextset.layout import Layout, pyramid
 from nextset.mixers import CosineAttention
 from nextset.official.flexvar import KEYS
@@ -25,7 +26,6 @@ from nextset.systems.var import SIDES, var
 from nextset.tokenizers.scalable import KEYS as VAE_KEYS
 from nextset.tokenizers.scalable import ScalableVQ, ScalableVQModule
 from nextset.tokenizers.vq import USED, VQ
-from nextset.weights import load_exactly
 
 from .recordings import Recorder, Recordings, assert_published, near
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nextset import weights
+from nextset import folders
 from nextset.layout import Tokens
 from nextset.tokenizers.kl_vae import KLVAE, KLVAEModule, official_keys
 
@@ -37,7 +37,7 @@ def vae() -> KLVAEModule:
     module = spec.build().eval()
     keys = official_keys(len(spec.multipliers))
     official = RECORDED.tensors("weights_vae")
-    weights.load_exactly(module, keys.to_ours(official), RECORDED.name)
+    folders.load_exactly(module, keys.to_ours(official), RECORDED.name)
     back = keys.to_theirs(module.state_dict())
     assert back.keys() == official.keys()
     assert all(torch.equal(back[key], official[key]) for key in official)

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nextset import Model, Pick, System, catalogue, weights
+from nextset import Model, Pick, System, catalogue, folders
 from nextset.backbones import Llama
 from nextset.conditions import Label, Text
 from nextset.decode import Interval
@@ -100,7 +100,7 @@ def opened(family: Recordings) -> Golden:
     family.require()
     config, official = family.read("config.json"), family.tensors("weights")
     model = system_of(config).build().eval()
-    weights.load_exactly(model.network, KEYS.to_ours(official), family.name)
+    folders.load_exactly(model.network, KEYS.to_ours(official), family.name)
     return Golden(config, official, family.tensors("io"), model)
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nextset import weights
+from nextset import folders
 from nextset.layout import Tokens, grid
 from nextset.tokenizers.vq import KEYS, VQ, VQModule
 
@@ -56,7 +56,7 @@ def golden(request: pytest.FixtureRequest) -> Golden:
     recorded.require()
     config, official = recorded.read("config.json"), recorded.tensors("weights")
     module = spec_of(config).build().eval()
-    weights.load_exactly(module, KEYS.to_ours(official), recorded.name)
+    folders.load_exactly(module, KEYS.to_ours(official), recorded.name)
     return Golden(config, official, recorded.tensors("io"), module)
 
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nextset import Model, Pick, System, weights
+from nextset import Model, Pick, System, folders
 from nextset.backbones import MaskedAutoencoder
 from nextset.conditions import Label
 from nextset.decode import Constant, Guidance, Proportional
@@ -84,7 +84,7 @@ def model() -> Model:
     """The system with the official weights, on latents; `test_kl_vae.py` sees to their tokenizer."""
     built = system_of(CONFIG["constructor"]["models.mar.MAR"]).build().eval()
     official = RECORDED.tensors("weights_mar")
-    weights.load_exactly(built.network, KEYS.to_ours(official), RECORDED.name)
+    folders.load_exactly(built.network, KEYS.to_ours(official), RECORDED.name)
     back = KEYS.to_theirs(built.network.state_dict())
     assert back.keys() == official.keys()
     assert all(torch.equal(back[key], official[key]) for key in official)

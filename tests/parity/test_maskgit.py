@@ -17,6 +17,7 @@ from nextset import Model, System
 from nextset.backbones import Bert, UViT
 from nextset.decode import Constant, CosineRamp, Guidance, Pick, Ramp, unmask
 from nextset.decode.guidance import from_extra
+from nextset.folders import load_exactly
 from nextset.heads.base import Picker
 from nextset.keymap import KeyMap
 from nextset.layout import blank
@@ -27,7 +28,6 @@ from nextset.orders import Confidence
 from nextset.orders.confidence import ConfidenceChooser, gumbel
 from nextset.systems.maskgit import PUBLISHED, SIZES, falling, maskgit
 from nextset.tokenizers.pixel import Pixel
-from nextset.weights import load_exactly
 
 from .recordings import Recordings, assert_published, near, ordered
 

@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from nextset.folders import load_exactly
 from nextset.layout import Tokens, grid
 from nextset.tokenizers.maskgit_vq import KEYS, MaskGITVQ, MaskGITVQModule
-from nextset.weights import load_exactly
 
 from .recordings import Recordings, assert_published, near
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nextset import Model, weights
+from nextset import Model, folders
 from nextset.decode import Constant, Guidance, PowerCosine
 from nextset.official.rar import KEYS
 from nextset.orders import Plan
@@ -47,7 +47,7 @@ def model(config: dict[str, Any], official: dict[str, Tensor]) -> Model:
         generator["condition_num_classes"],
     )
     built = system.build().eval()
-    weights.load_exactly(built.network, KEYS.to_ours(official), RECORDED.name)
+    folders.load_exactly(built.network, KEYS.to_ours(official), RECORDED.name)
     return built
 
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nextset import Model, Pick, System, weights
+from nextset import Model, Pick, System, folders
 from nextset.conditions import Words
 from nextset.conditions.words import WordsModule
 from nextset.decode import decode
@@ -108,7 +108,7 @@ def golden() -> Golden:
     config = RECORDED.read("config.json")
     spec = tokenizer_of(config["constructor"]["rqvae.models.rqvae.get_rqvae(config)"])
     official, module = RECORDED.tensors("weights_rqvae"), spec.build().eval()
-    weights.load_exactly(module, tokenizer_keys(spec).to_ours(official), "recordings")
+    folders.load_exactly(module, tokenizer_keys(spec).to_ours(official), "recordings")
     return Golden(config, RECORDED.tensors("io"), official, module)
 
 
@@ -118,7 +118,7 @@ def transformer(request: pytest.FixtureRequest, golden: Golden) -> Transformer:
     arguments = next(v for k, v in golden.config["constructor"].items() if f"({name})" in k)
     model = system_of(arguments, golden.module.spec).build().eval()
     official = RECORDED.tensors(name)
-    weights.load_exactly(model.network, KEYS.to_ours(official), name)
+    folders.load_exactly(model.network, KEYS.to_ours(official), name)
     model.tokenizer.load_state_dict(golden.module.state_dict())
     return Transformer(request.param, golden.io[asked], model, official)
 

@@ -17,6 +17,7 @@ from nextset import Model, Pick, System
 from nextset.backbones import Transformer
 from nextset.decode import Linear
 from nextset.decode.guidance import from_extra
+from nextset.folders import load_exactly
 from nextset.layout import Tokens, pyramid
 from nextset.mixers import CosineAttention
 from nextset.nn.modulation import Each, Grouped
@@ -24,7 +25,6 @@ from nextset.official.var import KEYS
 from nextset.systems.var import PUBLISHED, SIZES, VAE_FILE, var
 from nextset.tokenizers.multiscale import KEYS as VAE_KEYS
 from nextset.tokenizers.multiscale import MultiScaleVQ, MultiScaleVQModule, phi_of
-from nextset.weights import load_exactly
 
 from .recordings import Recorder, Recordings, assert_published, near
 

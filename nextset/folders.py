@@ -1,4 +1,4 @@
-"""Weights on disk and on the hub: self-describing folders.
+"""Folders that describe themselves, on disk and on the hub.
 
 A folder holds `config.json` (what to build) and `model.safetensors`. Nothing is ever unpickled here.
 """

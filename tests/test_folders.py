@@ -18,8 +18,8 @@ from safetensors.torch import load_file
 import nextset
 from nextset import Model, NextsetError, UsageError
 from nextset.backbones import Llama
+from nextset.folders import CONFIG, WEIGHTS, load_exactly, save_tensors
 from nextset.mixers import Attention
-from nextset.weights import CONFIG, WEIGHTS, load_exactly, save_tensors
 from tests.laws.toys import BASE, lively
 
 
@@ -78,7 +78,7 @@ def test_the_config_comes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     def full(*args: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("nextset.weights.save_file", full)
+    monkeypatch.setattr("nextset.folders.save_file", full)
     with pytest.raises(NextsetError, match=r"model\.safetensors could not be written .*No space left"):
         lively(BASE).save_pretrained(tmp_path / "model")
     assert not list((tmp_path / "model").iterdir())
