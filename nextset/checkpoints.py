@@ -1,4 +1,4 @@
-"""Checkpoint files of other projects: read without executing anything, unwrapped, and checked.
+"""Checkpoint files of other projects: read without executing anything, and unwrapped.
 
 Takes what users have: `.pt`, `.pth`, `.bin`, `.ckpt` (tensors only, `weights_only=True`), `.safetensors`, and folders of either, in
 shards with an index or in one file.
@@ -29,18 +29,14 @@ WHOLE = ("model.safetensors", "pytorch_model.bin", "diffusion_pytorch_model.safe
 
 
 def read_checkpoint(path: str | Path, role: str = "network") -> dict[str, Tensor]:
-    """The state dict in a file or folder, without wrappers and the prefixes of DDP and torch.compile, every value finite.
+    """The state dict in a file or folder, without wrappers and the prefixes of DDP and torch.compile.
 
     Of weights and their average the average is taken; `role` ("network" or "tokenizer") chooses where a trainer's file holds both.
-    Raises UsageError for what is no checkpoint or wants to run code, NextsetError for a damaged file and for NaN.
+    Raises UsageError for what is no checkpoint or wants to run code, NextsetError for a damaged file.
     """
     path = Path(path)
     data = _folder(path) if path.is_dir() else _file(path)
-    state = _without_prefixes(_unwrapped(data, role, path))
-    for key, value in state.items():
-        if value.is_floating_point() and not value.isfinite().all():
-            raise NextsetError(f"{path}: {key} holds NaN or infinity; the file is damaged, or its training went astray")
-    return state
+    return _without_prefixes(_unwrapped(data, role, path))
 
 
 def _folder(folder: Path) -> Any:

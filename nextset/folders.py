@@ -106,13 +106,14 @@ def load_exactly(module: nn.Module, state: Mapping[str, Tensor], source: str) ->
         "unexpected": state.keys() - own.keys(),
         "misshapen": shapes,
     }
-    said = [f"{len(names)} {kind} ({_few(names)})" for kind, names in problems.items() if names]
+    said = [f"{len(names)} {kind} ({few(names)})" for kind, names in problems.items() if names]
     if said:
         raise UsageError(f"{source} does not fit this model: {'; '.join(said)}")
     module.load_state_dict(dict(state), assign=True)
 
 
-def _few(names: Iterable[str], most: int = 3) -> str:
+def few(names: Iterable[str], most: int = 3) -> str:
+    """Some names, and how many more."""
     names = sorted(names)
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 

@@ -10,6 +10,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -17,6 +18,32 @@ from torch import Tensor
 from .errors import UsageError
 
 State = dict[str, Tensor]
+
+
+class Keys(Protocol):
+    """A map between another layout and ours."""
+
+    def to_ours(self, state: Mapping[str, Tensor], /) -> State:
+        """Ours; keys that are not understood keep their names, to be reported."""
+
+    def to_theirs(self, state: Mapping[str, Tensor], /) -> State:
+        """Theirs."""
+
+
+@dataclass(frozen=True)
+class Within:
+    """Names of a module that is a part of ours, under `prefix`, and the whole of theirs."""
+
+    keys: Keys
+    prefix: str
+
+    def to_ours(self, state: Mapping[str, Tensor]) -> State:
+        """With the prefix."""
+        return {self.prefix + key: value for key, value in self.keys.to_ours(state).items()}
+
+    def to_theirs(self, state: Mapping[str, Tensor]) -> State:
+        """Without it."""
+        return self.keys.to_theirs({key.removeprefix(self.prefix): value for key, value in state.items()})
 
 
 @dataclass(frozen=True)

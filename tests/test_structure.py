@@ -28,8 +28,11 @@ LEVELS = (
     ("checkpoints",),
     ("system",),
     ("model", "account", "pretrained"),
-    ("systems", "official"),
+    ("family",),
+    ("systems",),
+    ("official",),
     ("catalogue",),
+    ("weights",),
     ("__init__",),
     ("evaluate",),
     ("sampling",),
@@ -117,9 +120,9 @@ def wrong_directions(path: Path, tree: ast.Module) -> Iterator[str]:
                 continue
             if RANK[target] >= RANK[here]:
                 yield f"{where}, which does not lie below it (LEVELS in tests/test_structure.py)"
-            elif target == "systems" and here != "catalogue":
-                yield f"{where}; only the catalogue may, everybody else asks it by name"
-            elif target == "systems" and asked:
+            elif target == "systems" and here not in ("catalogue", "official"):
+                yield f"{where}; only the catalogue and official may, everybody else asks by name"
+            elif target == "systems" and asked and here == "catalogue":
                 yield f"{where}.{asked}; it may import a system by name only, when asked for it"
 
 
@@ -154,6 +157,7 @@ def test_a_wrong_import_is_found(path: str, source: str) -> None:
         ("nextset/heads/new.py", "from .. import spec"),  # the module, not the public function of that name
         ("nextset/heads/new.py", "from .base import Head"),
         ("nextset/systems/new.py", "from ..orders import Raster"),
+        ("nextset/official/new.py", "from ..systems.llamagen import llamagen"),
         ("nextset/cli.py", "from . import __version__"),
     ],
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..keymap import KeyMap, Made, Squeezed
+from ..keymap import KeyMap, Made, Squeezed, Within
+from . import vq
 from .var import NO_KEY_BIAS, SHARED, mask
 
 SIDES = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16)
@@ -21,3 +22,5 @@ KEYS = KeyMap(
     {**SHARED, "wiring.places.map": Squeezed("pos_1LC", (0,))},
     (NO_KEY_BIAS, Made("attn_bias_for_masking", "word_embed.bias", usual_mask)),
 )
+
+VAE_KEYS = Within(vq.KEYS, "vq.")

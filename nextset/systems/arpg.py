@@ -53,9 +53,3 @@ SIZES = {  # guidance and schedule are those of the published table
     "digits": arpg(4, 4, 96, 2.0, 16, image=8, tokenizer=Pixel(17), classes=10),  # for a CPU
 }
 TINY = arpg(2, 2, 16, 2.0, 0, image=4, tokenizer=Pixel(5), classes=3)
-
-PUBLISHED = {  # huggingface.co/hp-l33/ARPG
-    "l": ("arpg_300m.pt",),
-    "xl": ("arpg_700m.pt",),
-    "xxl": ("arpg_1b.pt",),
-}

@@ -58,10 +58,3 @@ SIZES = {
     "digits": replace(dnd(4, 96, (1, 3), SMALL, 8, Label(10)), guidance=Constant(1.5)),
 }
 TINY = dnd(2, 16, (0, 1), RQ(5, 4, 2, 4, (1, 2), 1, latent=4, groups=2, channels=1), 4, Label(3), 16)
-
-PUBLISHED = {  # folders of huggingface.co/leonardPKU/DnD-Transformer
-    "xxl": ("trained_dnd_transformer_imagenet_2layer/XXL",),
-    "xxxl": ("trained_dnd_transformer_imagenet_2layer/XXXL",),
-    "text": ("trained_dnd_transformer_text_image_1layer/XXL",),
-    "arxiv": ("trained_dnd_transformer_arxiv_image_8layer/XXL",),
-}

@@ -70,15 +70,3 @@ SIZES = {
     "shapes": llamagen(6, 4, 128, 32, VQ(256, 8, 16, (1, 2, 2), blocks=1, latent=32, groups=8), 36, guidance=1.5),
 }
 TINY = llamagen(2, 2, 16, image=4, tokenizer=Pixel(5), classes=3, hidden_multiple=16)
-
-PUBLISHED = {  # huggingface.co/FoundationVision/LlamaGen, of captions peizesun/llamagen_t2i
-    "b": ("c2i_B_256.pt",),
-    "l": ("c2i_L_256.pt",),
-    "b-384": ("c2i_B_384.pt",),
-    "l-384": ("c2i_L_384.pt",),
-    "xl-384": ("c2i_XL_384.pt",),
-    "xxl-384": ("c2i_XXL_384.pt",),
-    "3b-384": ("c2i_3B_384.pt",),
-    "t2i-xl-256": ("t2i_XL_stage1_256.pt",),
-    "t2i-xl-512": ("t2i_XL_stage2_512.pt",),
-}

@@ -21,10 +21,10 @@ from .llamagen import TINY as LLAMAGEN_TINY
 from .llamagen import captioned, llamagen
 
 
-def nar(base: System) -> System:
-    """A LlamaGen with one more block, whose second readout predicts the token below."""
+def nar(base: System, more: int = 1) -> System:
+    """A LlamaGen with `more` blocks, whose second readout predicts the token below."""
     assert isinstance(base.backbone, Llama)
-    return replace(base, order=Wavefront(), wiring=Neighbours(), backbone=Twofold(base.backbone))
+    return replace(base, order=Wavefront(), wiring=Neighbours(), backbone=Twofold(base.backbone, more))
 
 
 SIZES = {
@@ -38,5 +38,3 @@ SIZES = {
     "digits": nar(llamagen(3, 4, 96, image=8, tokenizer=Pixel(17), classes=10, guidance=1.5)),
 }
 TINY = nar(LLAMAGEN_TINY)
-
-PUBLISHED = {"t2i-xl-512": ("t2i_XL_stage2_512.pt",)}  # yefly/NAR-XL-t2i-stage2; the others have no stated file names

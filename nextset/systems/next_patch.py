@@ -30,10 +30,3 @@ SIZES = {
     "digits": next_patch(llamagen(4, 4, 96, 8, Pixel(17), 10, guidance=1.5)),
 }
 TINY = next_patch(LLAMAGEN_TINY)
-
-PUBLISHED = {  # huggingface.co/pytttttt/LlamaGen-NPP
-    "b": ("c2i_B_256.pt",),
-    "l": ("c2i_L_256.pt",),
-    "xl": ("c2i_XL_256.pt",),
-    "xxl": ("c2i_XXL_256.pt",),
-}

@@ -33,10 +33,3 @@ SIZES = {
     "digits": par(llamagen(4, 4, 96, image=8, tokenizer=Pixel(17), classes=10)),
 }
 TINY = par(LLAMAGEN_TINY, columns=1)
-
-PUBLISHED = {  # huggingface.co/Epiphqny/PAR
-    "xl-4x": ("PAR-XL-4x.pt",),
-    "xxl-4x": ("PAR-XXL-4x.pt",),
-    "3b-4x": ("PAR-3B-4x.pt",),
-    "3b-16x": ("PAR-3B-16x.pt",),
-}

@@ -21,9 +21,10 @@ from .llamagen import TINY as LLAMAGEN_TINY
 from .llamagen import llamagen
 
 
-def randar(base: System, heads: int, steps: int = 88, guidance: float = 4.0) -> System:
+def randar(base: System, heads: int, steps: int = 88, guidance: float = 4.0, rotary_base: float = 1e4) -> System:
     """A LlamaGen of `heads` that goes in any order, drawn in `steps` (0: one site each)."""
-    return replace(base, order=Random(steps), wiring=Instructions(heads), guidance=Proportional(guidance))
+    wiring = Instructions(heads, rotary_base)
+    return replace(base, order=Random(steps), wiring=wiring, guidance=Proportional(guidance))
 
 
 SIZES = {
@@ -34,9 +35,3 @@ SIZES = {
     "digits": randar(llamagen(4, 4, 96, image=8, tokenizer=Pixel(17), classes=10), 4, steps=22, guidance=2.0),
 }
 TINY = randar(LLAMAGEN_TINY, 2, steps=0)
-
-PUBLISHED = {
-    "l": ("randar_0.3b_llamagen_360k_bs_1024_lr_0.0004.safetensors",),
-    "l-maskgit": ("randar_0.3b_maskgit_360k_bs_1024_lr_0.0004.safetensors",),
-    "xl": ("randar_0.7b_llamagen_360k_bs_1024_lr_0.0004.safetensors",),
-}

@@ -70,6 +70,11 @@ class Tokenizer(Spec, ABC):
     def unit(self) -> Unit:
         """The alphabet of one site."""
 
+    @property
+    def paints(self) -> bool:
+        """Whether it makes pictures and tokens of each other; a stand-in for one that is not at hand does not."""
+        return True
+
     @abstractmethod
     def layout(self, size: tuple[int, int]) -> Layout:
         """The sites of an image of `size` (height, width). Raises UsageError where the size does not fit."""

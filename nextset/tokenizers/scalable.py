@@ -6,7 +6,6 @@ any sides. Legend: B batch, C image channels, D width of a code, N sites of all 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,7 +16,6 @@ from ..errors import UsageError
 from ..layout import Discrete, Layout, Tokens
 from ..nn.precision import at_least_float32, full_precision
 from .base import Tokenizer, TokenizerModule
-from .vq import KEYS as VQ_KEYS
 from .vq import VQ, VQModule
 
 
@@ -144,21 +142,3 @@ class ScalableVQ(Tokenizer):
     def build(self) -> ScalableVQModule:
         """The module, with fresh weights."""
         return ScalableVQModule(self)
-
-
-@dataclass(frozen=True)
-class OfficialKeys:
-    """The names of FlexVAR's tokenizer for ours, and back: those of LlamaGen's, for the module within."""
-
-    within: str = "vq."
-
-    def to_ours(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """An official state dict under our names."""
-        return {self.within + key: value for key, value in VQ_KEYS.to_ours(state).items()}
-
-    def to_theirs(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """A state dict of `ScalableVQModule` under the official names."""
-        return VQ_KEYS.to_theirs({key.removeprefix(self.within): value for key, value in state.items()})
-
-
-KEYS = OfficialKeys()

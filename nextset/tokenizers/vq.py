@@ -6,10 +6,8 @@ VQGAN (Esser et al. 2021, arXiv 2012.09841) with the narrow, l2-normalised codeb
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from ..layout import Discrete
@@ -71,66 +69,3 @@ class VQ(Convolutional):
     def build(self) -> VQModule:
         """The module, with fresh weights."""
         return VQModule(self)
-
-
-USED = "quantize.codebook_used"  # in LlamaGen's files: the last 65,536 ids it trained on, which no output depends on
-SEEN = 65536
-
-
-@dataclass(frozen=True)
-class OfficialKeys:
-    """LlamaGen's names for ours, word by word of a dotted key, and back; its separate q, k, v are one matrix here.
-
-    Statistics of use do not travel: each way they start afresh.
-    """
-
-    words: Mapping[str, str]
-
-    def to_ours(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """An official state dict under our names. Keys that are not understood keep their names, to be reported."""
-        back = {theirs: ours for ours, theirs in self.words.items()} | {
-            "downsample": "resample",
-            "upsample": "resample",
-        }
-        left = {key: value for key, value in state.items() if key != USED}
-        for key in [key for key in left if ".q." in key]:
-            triple = [key.replace(".q.", f".{part}.") for part in "qkv"]
-            if all(part in left for part in triple):
-                left[key.replace(".q.", ".qkv.")] = torch.cat([left.pop(part) for part in triple])
-        ours = {_renamed(key.replace("quantize.embedding", "quantize"), back): value for key, value in left.items()}
-        codes = ours.get("codebook.weight")
-        if codes is not None:
-            ours["codebook.hits"] = codes.new_zeros(len(codes))
-            ours["codebook.batches"] = torch.zeros((), dtype=torch.int64, device=codes.device)
-        return ours
-
-    def to_theirs(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """A state dict of `VQModule` under the official names."""
-        theirs: dict[str, Tensor] = {}
-        for key, value in state.items():
-            side = "downsample" if key.startswith("encoder") else "upsample"
-            name = _renamed(key, {**self.words, "resample": side}).replace("quantize", "quantize.embedding")
-            if ".qkv." in name:
-                theirs |= {name.replace(".qkv.", f".{p}."): v for p, v in zip("qkv", value.chunk(3), strict=True)}
-            elif name not in ("quantize.embedding.hits", "quantize.embedding.batches"):
-                theirs[name] = value
-        return theirs | {USED: state["codebook.weight"].new_zeros(SEEN)}
-
-
-def _renamed(key: str, words: Mapping[str, str]) -> str:
-    return ".".join(words.get(word, word) for word in key.split("."))
-
-
-KEYS = OfficialKeys(
-    {
-        "levels": "conv_blocks",
-        "blocks": "res",
-        "attention": "attn",
-        "middle": "mid",
-        "shortcut": "nin_shortcut",
-        "out": "proj_out",
-        "codebook": "quantize",
-        "narrow": "quant_conv",
-        "widen": "post_quant_conv",
-    }
-)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 import torch
@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from nextset import Layout, Model
+from nextset.keymap import Keys
 from nextset.noise import Noise
 from nextset.orders import Order, Plan
 
@@ -118,14 +119,6 @@ def near(ours: Tensor, theirs: Tensor, tolerance: float = 1e-4) -> None:
 def numbers(constructor: str) -> dict[str, int]:
     """The whole numbers among the keyword arguments of an official constructor's call."""
     return {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)\b(?!\.)", constructor)}
-
-
-class Keys(Protocol):
-    """A map between an official state dict and ours."""
-
-    def to_ours(self, state: Mapping[str, Tensor], /) -> dict[str, Tensor]: ...
-
-    def to_theirs(self, state: Mapping[str, Tensor], /) -> dict[str, Tensor]: ...
 
 
 def listed(state: Mapping[str, Tensor]) -> dict[str, Any]:

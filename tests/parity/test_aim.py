@@ -22,9 +22,9 @@ from nextset.mixers import Context, Mamba2
 from nextset.mixers.mamba2 import Recurrence
 from nextset.nn.modulation import Each, Grouped
 from nextset.official.aim import KEYS
+from nextset.official.vq import KEYS as TOKENIZER
 from nextset.slots import Mask
 from nextset.systems.aim import PUBLISHED, SIZES, aim
-from nextset.tokenizers.vq import KEYS as TOKENIZER
 from nextset.tokenizers.vq import VQ
 
 from .recordings import Recorder, Recordings, assert_published, near

@@ -20,12 +20,12 @@ from nextset.decode.guidance import from_extra
 from nextset.folders import load_exactly
 from nextset.layout import Layout, pyramid
 from nextset.mixers import CosineAttention
-from nextset.official.flexvar import KEYS
+from nextset.official.flexvar import KEYS, VAE_KEYS
+from nextset.official.vq import USED
 from nextset.systems.flexvar import PUBLISHED, SIZES, flexvar, resized
 from nextset.systems.var import SIDES, var
-from nextset.tokenizers.scalable import KEYS as VAE_KEYS
 from nextset.tokenizers.scalable import ScalableVQ, ScalableVQModule
-from nextset.tokenizers.vq import USED, VQ
+from nextset.tokenizers.vq import VQ
 
 from .recordings import Recorder, Recordings, assert_published, near
 

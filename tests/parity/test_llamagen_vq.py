@@ -15,7 +15,8 @@ from torch import Tensor
 
 from nextset import folders
 from nextset.layout import Tokens, grid
-from nextset.tokenizers.vq import KEYS, VQ, VQModule
+from nextset.official.vq import KEYS
+from nextset.tokenizers.vq import VQ, VQModule
 
 from .recordings import Recordings, assert_published, near
 

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from nextset.errors import UsageError
 from nextset.layout import Tokens, grid
+from nextset.official.vq import KEYS
 from nextset.spec import Spec
-from nextset.tokenizers.vq import KEYS, VQ
+from nextset.tokenizers.vq import VQ
 
 TINY = VQ(vocab=32, dim=4, width=8, multipliers=(1, 2), blocks=1, latent=8, groups=4)
 
