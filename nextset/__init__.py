@@ -6,9 +6,20 @@ from .errors import NextsetError, UsageError
 from .layout import Layout, Tokens
 from .model import Model
 from .system import System
+from .weights import load, load_official
 
 __version__ = "0.1.0"
 
-load = Model.from_pretrained
-
-__all__ = ["Layout", "Model", "NextsetError", "Pick", "System", "Tokens", "UsageError", "load", "names", "spec"]
+__all__ = [
+    "Layout",
+    "Model",
+    "NextsetError",
+    "Pick",
+    "System",
+    "Tokens",
+    "UsageError",
+    "load",
+    "load_official",
+    "names",
+    "spec",
+]

@@ -25,6 +25,7 @@ AVERAGED = ("model_ema", "ema", "state_dict_ema", "ema_state_dict")
 WRAPPERS = (*AVERAGED, "model", "state_dict", "module", "vae", "net", "weights")
 TRAINERS = {"network": ("var_wo_ddp",), "tokenizer": ("vae_local",)}
 PREFIXES = ("module.", "_orig_mod.")
+SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 WHOLE = ("model.safetensors", "pytorch_model.bin", "diffusion_pytorch_model.safetensors", "model.pt", "model.pth")
 
 
@@ -49,7 +50,7 @@ def _folder(folder: Path) -> Any:
             )
         return {key: value for shard in shards for key, value in _file(folder / shard).items()}
     found = [folder / name for name in WHOLE if (folder / name).is_file()]
-    found = found or sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".pt", ".pth", ".bin", ".ckpt"))
+    found = found or sorted(p for p in folder.iterdir() if p.suffix in SUFFIXES)
     if len(found) != 1:
         listed = ", ".join(p.name for p in found) or "none"
         raise UsageError(f"{folder} must hold one checkpoint or an index of shards, found {listed}; name the file")

@@ -53,7 +53,7 @@ class Arguments:
         return shape[axis]
 
     def count(self, template: str) -> int:
-        """How many numbers stand in the place of the one `{}`: layers, levels. Raises UsageError where there is none, or a gap."""
+        """How many numbers stand in the place of the one `{}`, as in "layers.{}.*". Raises UsageError where there is none, or a gap."""
         found = sorted({int(parts[0]) for parts in matches(template, self.shapes)})
         if not found:
             self.shape(template.replace("{}", "0"))
@@ -155,6 +155,11 @@ class Published:
     def files(self) -> tuple[str, ...]:
         """All of them."""
         return tuple(file for file in (self.network, self.tokenizer) if file)
+
+
+def basename(place: str) -> str:
+    """The file's own name of "owner/name:path", or of a path."""
+    return place.replace(":", "/").rpartition("/")[2]
 
 
 @dataclass(frozen=True)

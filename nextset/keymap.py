@@ -134,6 +134,18 @@ class Rule(ABC):
 
 
 @dataclass(frozen=True)
+class OfOne(Rule):
+    """A rule for a single one of theirs."""
+
+    name: str
+
+    @property
+    def theirs(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The name."""
+        return (self.name,)
+
+
+@dataclass(frozen=True)
 class Joined(Rule):
     """One of theirs as it is, or several along `axis`: of `rows` each, where that is given (0: an equal share of the rest)."""
 
@@ -158,16 +170,10 @@ class Joined(Rule):
 
 
 @dataclass(frozen=True)
-class Permuted(Rule):
+class Permuted(OfOne):
     """Part i along the first axis of ours is part order[i] of theirs."""
 
-    name: str
     order: tuple[int, ...]
-
-    @property
-    def theirs(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The name."""
-        return (self.name,)
 
     def join(self, pieces: list[Tensor]) -> Tensor:
         """In our order."""
@@ -181,16 +187,10 @@ class Permuted(Rule):
 
 
 @dataclass(frozen=True)
-class Squeezed(Rule):
+class Squeezed(OfOne):
     """One of theirs has axes of size 1 that ours lacks."""
 
-    name: str
     axes: tuple[int, ...] = (0,)
-
-    @property
-    def theirs(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The name."""
-        return (self.name,)
 
     def join(self, pieces: list[Tensor]) -> Tensor:
         """Without these axes; as it is where it has no such, to be reported."""
@@ -206,18 +206,12 @@ class Squeezed(Rule):
 
 
 @dataclass(frozen=True)
-class Stacked(Rule):
+class Stacked(OfOne):
     """Row n of ours is the one of theirs with number n, flat. `shape` is theirs; `order` as in `Permuted`, of each."""
 
-    name: str
     shape: tuple[int, ...] = (-1,)
     order: tuple[int, ...] = (0,)
     stacks = True
-
-    @property
-    def theirs(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The name."""
-        return (self.name,)
 
     def join(self, pieces: list[Tensor]) -> Tensor:
         """(count, size)."""
@@ -245,17 +239,11 @@ class Padded(Rule):
 
 
 @dataclass(frozen=True)
-class Rearranged(Rule):
+class Rearranged(OfOne):
     """One of theirs whose values lie otherwise; `back` undoes `make`."""
 
-    name: str
     make: Callable[[Tensor], Tensor]
     back: Callable[[Tensor], Tensor]
-
-    @property
-    def theirs(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The name."""
-        return (self.name,)
 
     def join(self, pieces: list[Tensor]) -> Tensor:
         """As ours lie."""

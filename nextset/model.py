@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import folders
+from .blueprint import blueprints
 from .decode import Decoding, Guidance, decode, unmask
 from .decode.guidance import guidance as as_guidance
 from .decode.loop import Clamp
@@ -26,6 +27,7 @@ from .layout import Tokens, blank
 from .noise import Noise
 from .orders import Adaptive
 from .system import System
+from .tokenizers.absent import missing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +68,7 @@ class Model(nn.Module):
     def __init__(self, system: System) -> None:
         super().__init__()
         self.system = system
+        self.about: Mapping[str, Any] = {}  # where official weights came from, saved along with them
         self.tokenizer = system.tokenizer.build().eval().requires_grad_(False)
         self.network = system.network(self.tokenizer)
 
@@ -133,6 +136,8 @@ class Model(nn.Module):
         Sample i draws from the stream (seed, first + i), so it is the same picture whatever else is in the batch. `guidance`
         s means u + s (c - u); where it or `pick` is not given, the system's own default holds.
         """
+        if not self.system.tokenizer.paints:
+            raise missing()
         return _last(self.stream(condition, count=count, seed=seed, first=first, guidance=guidance, pick=pick))
 
     def stream(
@@ -206,7 +211,7 @@ class Model(nn.Module):
 
         Raises UsageError where the weights do not fit it, as tables of positions do not fit another number of sites.
         """
-        with torch.device("meta"):
+        with blueprints():
             model = Model(system)
         try:
             folders.load_exactly(model, self.state_dict(), "the model")
@@ -258,7 +263,9 @@ class Model(nn.Module):
         `state` is saved in place of the model's own weights where it is given (averaged or gathered ones).
         """
         state = self.state_dict() if state is None else state
-        return folders.save_folder(Path(folder), {"system": self.system.to_dict()}, state, str(self.system))
+        return folders.save_folder(
+            Path(folder), {"system": self.system.to_dict(), **self.about}, state, str(self.system)
+        )
 
     @classmethod
     def from_pretrained(cls, source: str | Path, *, revision: str | None = None) -> Self:
@@ -266,9 +273,10 @@ class Model(nn.Module):
         config, state = folders.load_folder(source, revision)
         if "system" not in config:
             raise UsageError(f"{source} holds no model; it may be a tokenizer's folder")
-        with torch.device("meta"):
+        with blueprints():
             model = cls(System.from_dict(config["system"]))
         folders.load_exactly(model, state, str(source))
+        model.about = {key: value for key, value in config.items() if key in ("family", "origin")}
         return model.eval()
 
     def push_to_hub(self, repo: str, *, private: bool = False, token: str | None = None) -> str:

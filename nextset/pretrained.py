@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from . import folders
+from .blueprint import blueprints
 from .errors import UsageError
 from .tokenizers.base import Tokenizer, TokenizerModule
 
 INSIDE = "tokenizer."  # the prefix of its keys in a model's folder
 
 
-def save_tokenizer(folder: str | Path, spec: Tokenizer, state: Mapping[str, Tensor]) -> Path:
-    """Writes config.json and model.safetensors of a tokenizer into `folder`, each atomically."""
-    return folders.save_folder(Path(folder), {"tokenizer": spec.to_dict()}, state, str(spec))
+def save_tokenizer(
+    folder: str | Path, spec: Tokenizer, state: Mapping[str, Tensor], about: Mapping[str, Any] | None = None
+) -> Path:
+    """Writes config.json and model.safetensors of a tokenizer into `folder`, each atomically; `about` says where they came from."""
+    return folders.save_folder(Path(folder), {"tokenizer": spec.to_dict(), **(about or {})}, state, str(spec))
 
 
 def load_tokenizer(source: str | Path, revision: str | None = None) -> tuple[Tokenizer, TokenizerModule]:
@@ -32,7 +35,7 @@ def load_tokenizer(source: str | Path, revision: str | None = None) -> tuple[Tok
     if "tokenizer" not in config:
         raise UsageError(f"{source} holds neither a tokenizer nor a model of nextset")
     spec = Tokenizer.from_dict(config["tokenizer"])
-    with torch.device("meta"):
+    with blueprints():
         module = spec.build()
     folders.load_exactly(module, state, str(source))
     return spec, module.eval().requires_grad_(False)

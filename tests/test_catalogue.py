@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 
 import pytest
@@ -10,6 +9,7 @@ import torch
 
 import nextset
 from nextset import System, UsageError, catalogue
+from nextset.weights import published
 
 NAMES = catalogue.names()
 
@@ -44,12 +44,13 @@ def test_modules_say_who_wrote_what(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_published_sizes_are_sizes(name: str) -> None:
-    """Files are listed for sizes that exist, and where there are files there are keys to read them."""
-    module = catalogue.module(name)
-    published: dict[str, tuple[str, ...]] = getattr(module, "PUBLISHED", {})
-    assert published.keys() <= module.SIZES.keys()
-    assert all(isinstance(files, tuple) and files for files in published.values())
-    assert not published or importlib.import_module(f"nextset.official.{name.replace('-', '_')}").KEYS
+    """Files are listed for sizes that exist, each with its place."""
+    found = published(name)
+    assert found.keys() <= catalogue.module(name).SIZES.keys()
+    assert all(
+        re.fullmatch(r"[\w.-]+/[\w.-]+:[\w./-]+", file) or one.home for one in found.values() for file in one.files
+    )
+    assert all(one.network for one in found.values())
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_missing_files(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"has no config\.json"):
         nextset.load(folder)
     with pytest.raises(UsageError, match="is a file; give the folder"):
-        nextset.load(tmp_path / "elsewhere")
+        Model.from_pretrained(tmp_path / "elsewhere")
     with pytest.raises(UsageError, match="neither a folder here nor a hub id"):
         nextset.load(tmp_path / "nowhere")
 

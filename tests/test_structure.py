@@ -17,7 +17,7 @@ import pytest
 # From the ground up. A module imports modules of lines below its own; those of one line do not know each other.
 LEVELS = (
     ("errors",),
-    ("spec", "noise", "files", "digest", "keymap"),
+    ("spec", "noise", "files", "digest", "keymap", "blueprint"),
     ("layout", "slots"),
     ("nn", "data"),
     ("mixers",),

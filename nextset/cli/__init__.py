@@ -18,6 +18,7 @@ COMMANDS = {
     "list": ("catalogue", "List", "the systems, one a row"),
     "info": ("catalogue", "Info", "parameters, tokens, steps and arithmetic of a system or a checkpoint"),
     "diff": ("catalogue", "Diff", "what two systems decide differently"),
+    "convert": ("convert", "Convert", "official checkpoints to a folder that describes itself, and back"),
     "train": ("train", "Train", "train a system on images"),
     "train-tokenizer": ("train", "TrainTokenizer", "train the tokenizer of a system on images"),
     "sample": ("sample", "Sample", "draw images with a checkpoint"),

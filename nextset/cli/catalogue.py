@@ -19,6 +19,7 @@ from ..errors import UsageError
 from ..layout import Discrete, Unit
 from ..spec import Spec
 from ..system import System
+from ..weights import published
 from .command import Json, is_terminal, parse, say, table
 
 Name = Annotated[
@@ -46,14 +47,13 @@ def row(name: str) -> dict[str, Any]:
     sizes = catalogue.sizes(name)
     system = next(iter(sizes.values()))
     parts = ("tokenizer", "order", "wiring", "backbone", "head")
-    published = getattr(catalogue.module(name), "PUBLISHED", {})
     return {
         "name": name,
         "sizes": list(sizes),
         "unit": alphabet(system.tokenizer.unit),
         **{part: type(getattr(system, part)).__name__ for part in parts},
         "steps": len(system.order.sizes(system.layout)),
-        "published": {size: list(files) for size, files in published.items()},
+        "published": {size: list(found.files) for size, found in published(name).items()},
     }
 
 

@@ -14,8 +14,8 @@ from ..data.check import check
 from ..data.encode import Encoding, write_cache
 from ..data.open import open_dataset
 from ..errors import UsageError
-from ..pretrained import load_tokenizer
 from ..sampling import Share
+from ..weights import load_tokenizer
 from . import command
 from .command import Json, say
 

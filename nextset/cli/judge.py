@@ -19,8 +19,8 @@ from ..evaluate.classifier import RECIPES
 from ..evaluate.protocol import METRICS, OF_FEATURES, OF_SAMPLES
 from ..evaluate.request import JUDGED_BY_EXTRACTOR
 from ..folders import CONFIG
-from ..model import Model
 from ..sampling.output import check_writable
+from ..weights import load
 from . import command
 from .command import Json
 from .drawing import Drawing
@@ -101,7 +101,7 @@ class Evaluate:
         path = Path(source)
         if path.is_file() or (path.is_dir() and not (path / CONFIG).is_file()):
             return Files(load_samples(path), self.drawing)
-        return Checkpoint(source, self.drawing.changed(Model.from_pretrained(source)), self.drawing)
+        return Checkpoint(source, self.drawing.changed(load(source)), self.drawing)
 
     @property
     def _looks(self) -> str | None:

@@ -25,6 +25,7 @@ from ..sampling import Drawn, Folder, Grid, Job, Npz, Output, Share, draw, frame
 from ..sampling.given import read_given, read_picture
 from ..sampling.output import check_writable
 from ..system import System
+from ..weights import load
 from . import command
 from .command import Json
 from .drawing import Drawing, classes
@@ -80,7 +81,7 @@ class Sample:
         """Draws what is missing and says what was written."""
         self.check()
         share, out = Share.from_environment(), output(self.out)
-        model = self.drawing.changed(Model.from_pretrained(source))
+        model = self.drawing.changed(load(source))
         job = self.job(model)
         out.begin(job)
         self.drawing.place(model, share)
@@ -169,7 +170,7 @@ class Edit:
         for name, file in (("image", path), ("mask", self.mask)):
             if file is not None and not file.is_file():
                 raise UsageError(f"{name}: there is no file {file}")
-        model = self.drawing.changed(Model.from_pretrained(source))
+        model = self.drawing.changed(load(source))
         system = model.system
         self._check_class(system)
         if self.grow:

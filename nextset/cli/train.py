@@ -10,8 +10,6 @@ import tyro
 
 from .. import catalogue
 from ..errors import UsageError
-from ..folders import CONFIG
-from ..model import Model
 from ..objectives.adversarial import TokenizerLoss
 from ..system import System
 from ..tokenizers.base import Tokenizer
@@ -19,6 +17,7 @@ from ..train import Options, Recipe, Revival, set_up_generator, set_up_tokenizer
 from ..train.estimate import estimate
 from ..train.run import Setup
 from ..train.trainer import folder_is_free
+from ..weights import load
 from .command import Json, parse, positional, say
 
 
@@ -46,7 +45,7 @@ class Train:
         name, rest = positional(words, "system", "nextset train llamagen/digits --data digits --out runs/digits")
         if name in ("-h", "--help"):
             name, rest = "llamagen/digits", ["--help"]
-        start = Model.from_pretrained(name) if (Path(name) / CONFIG).is_file() else None
+        start = load(name) if Path(name).exists() or ":" in name else None
         system = start.system if start else catalogue.spec(name)
         default = cls(system, "", Recipe(), Options(Path("runs") / Path(name).name))
         self = parse(cls, f"train {name}", rest, default=replace(default, data=tyro.MISSING))

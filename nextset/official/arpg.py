@@ -66,7 +66,7 @@ def read(args: Arguments, tokenizer: Tokenizer | None) -> System:
         "ffn_dropout_p": dropout,
     }.items():
         args.must(name, only)
-    halves = [args.count(f"layers.{half}.{{}}.attn_norm.weight") for half in ("self_dec", "cross_dec")]
+    halves = [args.count(f"layers.{half}.{{}}.*") for half in ("self_dec", "cross_dec")]
     depth, hidden = args.seen("n_layer", sum(halves)), args.size("layers.self_dec.0.ffn.w1.weight")
     backbone = TwoPass(
         args.seen("dim", dim),

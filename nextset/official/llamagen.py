@@ -51,7 +51,7 @@ def read(args: Arguments, tokenizer: Tokenizer | None) -> System:
 
 def llama(args: Arguments, dim: int) -> Llama:
     """The blocks."""
-    depth = args.seen("n_layer", args.count("layers.{}.attention.wqkv.weight"))
+    depth = args.seen("n_layer", args.count("layers.{}.*"))
     heads = args.asked("n_head", hint="attention heads")
     width, kv = dim // heads, args.asked("n_kv_head", None) or heads
     if width * (heads + 2 * kv) != args.size("layers.0.attention.wqkv.weight"):

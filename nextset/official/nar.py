@@ -26,7 +26,7 @@ KEYS = KeyMap(
 def read(args: Arguments, tokenizer: Tokenizer | None) -> System:
     """A LlamaGen with one more block; how many of its blocks those are is not in the weights."""
     more = args.asked("medusa_attention_num", 1)
-    depth = args.count("layers.{}.attention.wqkv.weight") - more
+    depth = args.count("layers.{}.*") - more
     args.seen("n_layer", depth)
     base = llamagen.read(args.without("n_layer"), tokenizer)
     return nar(

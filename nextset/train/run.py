@@ -22,10 +22,10 @@ from ..folders import load_exactly
 from ..layout import Layout
 from ..model import Model
 from ..objectives.adversarial import TokenizerLoss
-from ..pretrained import load_tokenizer
 from ..sampling import Share
 from ..system import System
 from ..tokenizers.base import Tokenizer
+from ..weights import load_tokenizer
 from .generator import Generator
 from .phase import Trainee
 from .recipe import Options, Recipe

@@ -13,9 +13,9 @@ from nextset.backbones import Llama, Readouts
 from nextset.heads import Categorical
 from nextset.layout import grid
 from nextset.mixers import Attention, Context
-from nextset.official.dnd_transformer import KEYS, KEYS_FREE
+from nextset.official.dnd_transformer import FAMILY, PUBLISHED
 from nextset.slots import Mask, Slots
-from nextset.systems.dnd_transformer import PUBLISHED, SIZES
+from nextset.systems.dnd_transformer import SIZES
 from nextset.systems.llamagen import SIZES as LLAMAGEN
 from nextset.tokenizers.rq import RQ
 from nextset.wirings import Shift
@@ -86,7 +86,7 @@ def test_published_sizes(size: str) -> None:
     assert isinstance(system.tokenizer, RQ)
     with torch.device("meta"):
         state = system.network().state_dict()
-    keys = KEYS if size.startswith("x") else KEYS_FREE
+    keys = FAMILY.keys(system)
     theirs = keys.to_theirs(state)
     codes, backbone = system.tokenizer.codes, system.backbone
     assert isinstance(backbone, Readouts)

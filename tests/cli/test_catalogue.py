@@ -46,7 +46,7 @@ def test_a_row_says_what_the_system_decides(capsys: Captured) -> None:
     assert (row["unit"], row["steps"]) == ("id of 16384", 256)
     parts = [row[part] for part in ("tokenizer", "order", "wiring", "backbone", "head")]
     assert parts == ["VQ", "Raster", "Shift", "Llama", "Categorical"]
-    assert row["published"]["b"] == ["c2i_B_256.pt"]
+    assert row["published"]["b"] == [f"FoundationVision/LlamaGen:{file}" for file in ("c2i_B_256.pt", "vq_ds16_c2i.pt")]
     assert "digits" not in row["published"]
 
 

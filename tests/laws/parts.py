@@ -1,6 +1,6 @@
 """Every leaf of every kind of part, found by walking the package, and toy instances that laws can be checked on.
 
-A new leaf needs an instance in TOYS (a condition also in ASKED and REFUSED); the laws then run on it, and fail without one.
+A new leaf needs an instance in TOYS (a condition also in requests.py); the laws then run on it, and fail without one.
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ from nextset.orders import (
     Wavefront,
 )
 from nextset.spec import Spec
+from nextset.tokenizers.absent import Absent
 from nextset.tokenizers.base import Tokenizer
 from nextset.tokenizers.kl_vae import KLVAE
 from nextset.tokenizers.maskgit_vq import MaskGITVQ
@@ -135,6 +136,8 @@ KINDS = (Tokenizer, Order, Schedule, Wiring, Memory, Backbone, Mixer, Head, Cond
 APART = (TokenizerLoss,)  # trains tokenizers, and is no part of a system
 
 TOYS: tuple[Spec, ...] = (
+    Absent(5, 2, stride=2),
+    Absent(dim=3, line=4),
     Pixel(5),
     Pixel(2, 3),
     Patch(2),
@@ -281,13 +284,6 @@ STEPS = ((1, 1, 1, 1), (1,), (2, 2), (1, 4, 9), (3, 1, 2), (6,), (1, 1, 2, 2), (
 UNITS = (Discrete(5), Discrete(3, codes=2), Continuous(2))
 
 
-def _features(batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Encoded captions of 1, 2, 3, 1, 2, ... tokens, as an encoder pads them."""
-    generator = torch.Generator().manual_seed(0)
-    mask = torch.arange(3) <= (torch.arange(batch) % 3)[:, None]
-    return torch.randn(batch, 3, 6, generator=generator), mask
-
-
 class Vectors:
     """What parts may read of a tokenizer: four numbers for every id, and what scales are predicted from."""
 
@@ -309,58 +305,6 @@ class Vectors:
 
 
 CODEC = Vectors()
-
-
-def _ids(part: Words, batch: int) -> torch.Tensor:
-    """Captions that count through the words."""
-    return torch.arange(batch * part.slots).view(batch, part.slots) % part.vocab
-
-
-# what a user asks of each kind of condition for a batch, different along it
-ASKED: dict[type[Condition], Callable[[Any, int], Any]] = {
-    Unconditional: lambda part, batch: None,
-    Label: lambda part, batch: torch.arange(batch) % 2,
-    Text: lambda part, batch: _features(batch),
-    Words: _ids,
-}
-REFUSED: dict[type[Condition], tuple[Any, ...]] = {
-    Unconditional: ("a cat", 0, torch.zeros(2, dtype=torch.int64), [1]),
-    Label: ("a cat", -1, 4, 0.5, True, [[1]], [0, 9], {"label": 1}, [0.5], torch.zeros(1, 1, dtype=torch.int64)),
-    Words: (
-        "a cat",
-        True,
-        0.5,
-        -1,
-        7,
-        [0, 9],
-        [[0, 0, 0, 0]],
-        ["a"],
-        {"ids": 1},
-        torch.zeros(0, 3, dtype=torch.int64),
-        torch.zeros(1, 1, 1, dtype=torch.int64),
-        torch.zeros(1, 3),
-    ),
-    Text: (
-        "a cat",
-        ["a cat", "a dog"],
-        3,
-        torch.zeros(2, 3, 5),
-        torch.zeros(2, 5, 6),
-        torch.zeros(2, 0, 6),
-        torch.zeros(3, 6),
-        torch.zeros(()),
-        torch.zeros(2, 3, 6, dtype=torch.int64),
-        torch.full((1, 2, 6), torch.nan),
-        (torch.zeros(2, 3, 6), torch.ones(2, 2)),
-        (torch.zeros(2, 3, 6), torch.zeros(2, 3)),
-        (torch.zeros(2, 3, 6), None),
-    ),
-}
-
-
-def asked(part: Condition, batch: int) -> Any:
-    """What a user might ask of `part`."""
-    return ASKED[type(part)](part, batch)
 
 
 def toys(kind: type[Part]) -> list[Part]:

@@ -12,7 +12,8 @@ from torch import Tensor
 from nextset import UsageError
 from nextset.conditions import Condition, Conditioning, ConditionModule, Unconditional
 
-from .parts import REFUSED, asked, toys
+from .parts import toys
+from .requests import REFUSED, asked
 
 DIM, CPU = 8, torch.device("cpu")
 CLOSE = dict(rtol=1e-5, atol=1e-8)  # float32, and initial slots of 1e-4

@@ -34,7 +34,8 @@ from nextset.tokenizers.vq import VQ
 from nextset.wirings import Directed, Instructions, Mutual, Queries, Shift, Targeted, Wiring
 
 from .own import Growing
-from .parts import TOYS, accepts, asked
+from .parts import TOYS, accepts
+from .requests import asked
 
 LEVELS, SIDE = 3, 2
 BASE = catalogue.spec("llamagen/tiny")
@@ -59,6 +60,8 @@ def _with(part: Spec) -> System | None:
         return None
     if isinstance(part, Words) and part.predicted:
         return None  # its classifier learns under objective Captioned alone: SETS has both
+    if isinstance(part, Tokenizer) and not part.paints:
+        return None
     system = replace(BASE, **{place: fitted})  # type: ignore[arg-type]
     return system if accepts(system.network) else None
 

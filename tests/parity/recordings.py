@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,11 +20,15 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from nextset import Layout, Model
+from nextset.family import Arguments, Family, Published
 from nextset.keymap import Keys
 from nextset.noise import Noise
 from nextset.orders import Order, Plan
+from nextset.system import System
+from nextset.weights import load_official
 
 ROOT = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity"))
+UNDROPPED = dict.fromkeys(("token_dropout_p", "resid_dropout_p", "ffn_dropout_p", "class_dropout_prob"), 0.0)
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,43 @@ def ordered(model: Model, order: Order) -> Iterator[None]:
 def near(ours: Tensor, theirs: Tensor, tolerance: float = 1e-4) -> None:
     """No value is further away than the tolerance that the recordings' README states; 1e-4 is that of most."""
     torch.testing.assert_close(ours, theirs, rtol=0, atol=tolerance)
+
+
+def opened(recorded: Recordings, config: Mapping[str, Any], *roles: str) -> Model:
+    """The recorded weights through the door that users take; recorded calls have every dropout of the Llama kin at 0."""
+    files = {role: recorded.folder / f"weights_{role}.safetensors" for role in roles}
+    model = load_official(recorded.name, files or recorded.folder / "weights.safetensors", {**config, **UNDROPPED})
+    assert isinstance(model, Model)
+    return model
+
+
+def assert_read(
+    family: Family,
+    entry: Mapping[str, Any],
+    config: Mapping[str, Any],
+    size: System,
+    drawn: Collection[str] = ("guidance", "pick"),
+) -> None:
+    """A published file's shapes, with its constructor's arguments, make the catalogue's size, but for how it is `drawn` by default."""
+    shapes = {key: tuple(shape) for key, (shape, _) in entry["state_dict"].items()}
+    found = family.read(Arguments("the manifest", shapes, config), size.tokenizer)
+    assert replace(found, **{part: getattr(size, part) for part in drawn}) == size
+
+
+def size_of(published: Mapping[str, Published], entry: Mapping[str, Any]) -> str:
+    """The one size whose file a manifest's entry is."""
+    (size,) = (size for size, found in published.items() if found.network.split(":")[-1] in entry["checkpoint_files"])
+    return size
+
+
+def assert_files(published: Mapping[str, Published], entries: Iterable[Mapping[str, Any]]) -> None:
+    """The files of the generators are those that the manifest names, in the repositories that it names."""
+    named = {
+        f"{re.sub('^huggingface ', '', entry['checkpoint_repo'])}:{file}"
+        for entry in entries
+        for file in entry["checkpoint_files"]
+    }
+    assert {found.network for found in published.values()} == named
 
 
 def numbers(constructor: str) -> dict[str, int]:

@@ -6,7 +6,6 @@ Recordings lie in the folder that NEXTSET_PARITY names; sizes, orders, scales an
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -14,19 +13,27 @@ import pytest
 import torch
 from torch import Tensor
 
-from nextset import Model, System, folders
-from nextset.backbones import TwoPass
-from nextset.conditions import Label
+from nextset import Model
 from nextset.decode import Constant, Guidance, Proportional
-from nextset.mixers import Attention
 from nextset.nn.masking import Arccos, Cosine
-from nextset.official.arpg import KEYS
+from nextset.official.arpg import FAMILY, KEYS, PUBLISHED
 from nextset.orders import Falling, Plan, Schedule
-from nextset.systems.arpg import PUBLISHED, SIZES, TINY
-from nextset.tokenizers.pixel import Pixel
+from nextset.systems.arpg import SIZES
 from nextset.wirings import Causal, Mutual, Queries
 
-from .recordings import Given, Recorder, Recordings, assert_published, near, numbers, ordered
+from .recordings import (
+    Given,
+    Recorder,
+    Recordings,
+    assert_files,
+    assert_published,
+    assert_read,
+    near,
+    numbers,
+    opened,
+    ordered,
+    size_of,
+)
 
 RECORDED = Recordings("arpg")
 pytestmark = RECORDED.needed
@@ -35,34 +42,10 @@ CUTS: dict[str, Schedule] = {"arccos": Falling(Arccos()), "cosine": Falling(Cosi
 RUNS = ("arccos_linear", "cosine_constant", "arccos_linear_full")
 
 
-def system_of(official: dict[str, Any]) -> System:
-    """Our system of the official constructor arguments; any alphabet will do for tokens."""
-    assert (official["ffn_dim_multiplier"], official["cls_token_num"], official["drop_path_rate"]) == (None, 1, 0.0)
-    side, heads = math.isqrt(official["block_size"]), official["n_head"]
-    return replace(
-        TINY,
-        tokenizer=Pixel(official["vocab_size"]),
-        size=(side, side),
-        condition=Label(official["num_classes"], 0.0),
-        backbone=TwoPass(
-            official["dim"],
-            official["n_layer"],
-            Attention(heads),
-            heads,
-            dropout=0.0,
-            hidden_multiple=official["multiple_of"],
-            rotary_base=official["rope_base"],
-            eps=official["norm_eps"],
-        ),
-    )
-
-
 @pytest.fixture(scope="module")
 def model(config: dict[str, Any]) -> Model:
-    """The official weights in our system."""
-    built = system_of(config["model_args"]).build().eval()
-    folders.load_exactly(built.network, KEYS.to_ours(RECORDED.tensors("weights")), RECORDED.name)
-    return built
+    """Our system of the official constructor arguments, with the official weights."""
+    return opened(RECORDED, config["model_args"])
 
 
 @torch.inference_mode()
@@ -145,15 +128,10 @@ def test_keys_go_there_and_back(model: Model) -> None:
 @pytest.mark.parametrize("name", RECORDED.published)
 def test_every_published_key_and_shape(name: str) -> None:
     entry = RECORDED.published[name]
-    given = numbers(entry["constructor"])
-    (size,) = (s for s in SIZES.values() if (s.backbone.depth, s.backbone.width) == (given["n_layer"], given["dim"]))  # type: ignore[attr-defined]
-    assert isinstance(size.backbone, TwoPass)
-    assert (size.backbone.mixer, size.backbone.heads) == (Attention(given["n_head"]), given["n_head"])
-    assert (size.layout.sites, size.condition) == (given["block_size"], Label(given["num_classes"]))
-    assert size.tokenizer.unit.vocab == given["vocab_size"]  # type: ignore[union-attr]
-    assert_published(size.network, KEYS, entry["state_dict"])
+    system = SIZES[size_of(PUBLISHED, entry)]
+    assert_read(FAMILY, entry, numbers(entry["constructor"]), system, ("order", "guidance", "pick"))
+    assert_published(system.network, KEYS, entry["state_dict"])
 
 
 def test_published_files_are_those_of_the_manifest() -> None:
-    files = {file for entry in RECORDED.published.values() for file in entry["checkpoint_files"]}
-    assert {file for files in PUBLISHED.values() for file in files} == files
+    assert_files(PUBLISHED, RECORDED.published.values())

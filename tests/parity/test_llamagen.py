@@ -6,27 +6,23 @@ READMEs: 1e-4 for logits (measured noise 2e-5), 3e-4 for guided ones (8e-5), ids
 
 from __future__ import annotations
 
-import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from nextset import Model, Pick, System, catalogue, folders
-from nextset.backbones import Llama
-from nextset.conditions import Label, Text
+from nextset import Model, Pick, catalogue
 from nextset.decode import Interval
 from nextset.decode.pick import keep_top_k, keep_top_p
 from nextset.layout import Tokens
-from nextset.mixers import Attention
-from nextset.official.llamagen import KEYS
-from nextset.systems.llamagen import PUBLISHED, SIZES, TINY
-from nextset.tokenizers.pixel import Pixel
+from nextset.official.llamagen import FAMILY, KEYS, PUBLISHED
+from nextset.systems.llamagen import SIZES
 
-from .recordings import Recorder, Recordings, assert_published, near
+from . import recordings
+from .recordings import Recorder, Recordings, assert_published, assert_read, near, numbers
 
 FAMILIES = Recordings("llamagen_c2i"), Recordings("llamagen_t2i")
 PLAIN, GUIDED = 1e-4, 3e-4
@@ -71,37 +67,13 @@ class Golden:
         return last.decoding.tokens.data
 
 
-def system_of(config: dict[str, Any]) -> System:
-    """Our spec of the official constructor arguments, without dropout; a token is a grey level, as any alphabet will do."""
-    official = config["model_args"]
-    side = math.isqrt(official["block_size"])
-    assert side * side == official["block_size"]
-    assert official["ffn_dim_multiplier"] is None
-    label, text = Label(official["num_classes"], 0.0), Text(official["caption_dim"], official["cls_token_num"], 0.0)
-    return replace(
-        TINY,
-        tokenizer=Pixel(official["vocab_size"]),
-        size=(side, side),
-        condition={"c2i": label, "t2i": text}[official["model_type"]],
-        backbone=Llama(
-            official["dim"],
-            official["n_layer"],
-            Attention(official["n_head"], official["n_kv_head"] or 0),
-            dropout=0.0,
-            hidden_multiple=official["multiple_of"],
-            rotary_base=official["rope_base"],
-            eps=official["norm_eps"],
-        ),
-    )
-
-
 def opened(family: Recordings) -> Golden:
-    """The recording of a family, or a skipped test."""
+    """The recording of a family, or a skipped test. Its losses were recorded without dropout."""
     family.require()
-    config, official = family.read("config.json"), family.tensors("weights")
-    model = system_of(config).build().eval()
-    folders.load_exactly(model.network, KEYS.to_ours(official), family.name)
-    return Golden(config, official, family.tensors("io"), model)
+    config = family.read("config.json")
+    return Golden(
+        config, family.tensors("weights"), family.tensors("io"), recordings.opened(family, config["model_args"])
+    )
 
 
 @pytest.fixture(scope="module", params=FAMILIES, ids=lambda recorded: recorded.name)
@@ -296,18 +268,27 @@ def test_published_sizes_fit(name: str) -> None:
     entry = published()[name]
     assert labels(name)
     for label in labels(name):
-        network = assert_published(catalogue.spec(f"llamagen/{label}").network, KEYS, entry["state_dict"])
+        system = catalogue.spec(f"llamagen/{label}")
+        network = assert_published(system.network, KEYS, entry["state_dict"])
         assert sum(p.numel() for p in network.parameters()) == entry["n_parameters"]
         assert sum(v.numel() for v in network.state_dict().values()) == entry["n_state_dict_values"]
+        heads = system.backbone.mixer.heads  # type: ignore[attr-defined]
+        assert_read(
+            FAMILY,
+            entry,
+            {"n_head": heads} | numbers(entry["constructor"]) | {"block_size": system.layout.sites},
+            system,
+        )
 
 
 @FAMILIES[0].needed
 def test_published_files_are_named() -> None:
     """PUBLISHED lists every official file once, at the size and resolution that it is of, and nothing else."""
     for name, entry in published().items():
-        files = [file for label in labels(name) for file in PUBLISHED.get(label, ())]
-        assert sorted(files) == sorted(entry["checkpoint_files"])
-    for label, files in PUBLISHED.items():
-        assert all(f"_{SIZES[label].size[0]}.pt" in file for file in files)
+        files = [PUBLISHED[label].network for label in labels(name) if label in PUBLISHED]
+        repository = entry["checkpoint_repo"].removeprefix("huggingface ")
+        assert sorted(files) == sorted(f"{repository}:{file}" for file in entry["checkpoint_files"])
+    for label, found in PUBLISHED.items():
+        assert found.network.endswith(f"_{SIZES[label].size[0]}.pt")
     named = {label for name in published() for label in labels(name)}
     assert PUBLISHED.keys() <= named

@@ -13,10 +13,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from nextset import folders
+from nextset.family import Arguments
 from nextset.layout import Tokens, grid
-from nextset.official.vq import KEYS
-from nextset.tokenizers.vq import VQ, VQModule
+from nextset.official.vq import CODER, KEYS
+from nextset.tokenizers.vq import VQModule
+from nextset.weights import load_official
 
 from .recordings import Recordings, assert_published, near
 
@@ -33,32 +34,16 @@ class Golden:
     module: VQModule
 
 
-def spec_of(config: dict[str, Any]) -> VQ:
-    """Our spec for the official constructor arguments."""
-    official, patched = config["model_args"], config["patched_args"]
-    assert official["encoder_ch_mult"] == official["decoder_ch_mult"]
-    return VQ(
-        vocab=official["codebook_size"],
-        dim=official["codebook_embed_dim"],
-        width=patched["ch"],
-        multipliers=tuple(official["encoder_ch_mult"]),
-        blocks=patched["num_res_blocks"],
-        latent=official["z_channels"],
-        groups=patched.get("num_groups", 32),  # the official code's constant, where the recording did not change it
-        beta=official["commit_loss_beta"],
-        normalise=official["codebook_l2_norm"],
-    )
-
-
 @pytest.fixture(scope="module", params=RECORDED, ids=lambda recorded: recorded.name)
 def golden(request: pytest.FixtureRequest) -> Golden:
     """A recording and our module with its weights."""
     recorded: Recordings = request.param
     recorded.require()
-    config, official = recorded.read("config.json"), recorded.tensors("weights")
-    module = spec_of(config).build().eval()
-    folders.load_exactly(module, KEYS.to_ours(official), recorded.name)
-    return Golden(config, official, recorded.tensors("io"), module)
+    config = recorded.read("config.json")
+    arguments = config["model_args"] | config["patched_args"]
+    module = load_official(recorded.name, recorded.folder / "weights.safetensors", arguments)
+    assert isinstance(module, VQModule)
+    return Golden(config, recorded.tensors("weights"), recorded.tensors("io"), module)
 
 
 def tokens(ids: Tensor) -> Tokens:
@@ -118,21 +103,13 @@ def test_keys_go_there_and_back(golden: Golden) -> None:
         assert key in without_effect or torch.equal(back[key], value), key
 
 
-def spec_from_shapes(shapes: dict[str, Any]) -> VQ:
-    """The spec that a published file's shapes tell; what they do not is the default."""
-    vocab, dim = shapes["quantize.embedding.weight"][0]
-    width = shapes["encoder.conv_in.weight"][0][0]
-    levels = len({key.split(".")[2] for key in shapes if key.startswith("encoder.conv_blocks.")})
-    widths = [shapes[f"encoder.conv_blocks.{i}.res.0.conv1.weight"][0][0] for i in range(levels)]
-    blocks = len(
-        [key for key in shapes if key.startswith("encoder.conv_blocks.0.res.") and key.endswith("conv1.weight")]
-    )
-    multipliers = tuple(w // width for w in widths)
-    return VQ(vocab, dim, width, multipliers, blocks, latent=shapes["encoder.conv_out.weight"][0][0])
-
-
 @pytest.mark.parametrize("name", RECORDED[0].published)
 def test_published_files_fit(name: str) -> None:
+    """Their shapes alone say the sizes that we list for their file."""
     entry = RECORDED[0].published[name]
-    module = assert_published(spec_from_shapes(entry["state_dict"]).build, KEYS, entry["state_dict"])
+    shapes = {key: tuple(shape) for key, (shape, _) in entry["state_dict"].items()}
+    spec = CODER.read(Arguments("the manifest", shapes))
+    file = f"{entry['checkpoint_repo'].removeprefix('huggingface ')}:{entry['checkpoint_files']}"
+    assert [CODER.sizes[size] for size, found in CODER.published.items() if found.tokenizer == file] == [spec]
+    module = assert_published(spec.build, KEYS, entry["state_dict"])
     assert sum(p.numel() for p in module.parameters()) == entry["n_parameters"]

@@ -6,8 +6,7 @@ logits (measured noise 7e-6), 3e-4 for guided ones, ids exactly.
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
+import re
 from typing import Any
 
 import pytest
@@ -15,18 +14,14 @@ import torch
 from torch import Tensor
 
 from nextset import Model, System
-from nextset.backbones import Llama, Twofold
-from nextset.conditions import Label, Text
 from nextset.layout import Tokens
-from nextset.mixers import Attention
 from nextset.noise import Noise
-from nextset.official.nar import KEYS
+from nextset.official.nar import FAMILY, KEYS, PUBLISHED
 from nextset.orders import Plan
 from nextset.slots import visible
-from nextset.systems.nar import PUBLISHED, SIZES, TINY
-from nextset.tokenizers.pixel import Pixel
+from nextset.systems.nar import SIZES
 
-from .recordings import Recorder, Recordings, assert_published, near, numbers
+from .recordings import Recorder, Recordings, assert_published, assert_read, near, numbers, opened
 
 RECORDED = Recordings("nar")
 pytestmark = RECORDED.needed
@@ -35,29 +30,8 @@ PLAIN, GUIDED = 1e-4, 3e-4
 
 @pytest.fixture(scope="module")
 def model(config: dict[str, Any]) -> Model:
-    """Our system of the official constructor arguments, with the official weights; any alphabet will do for tokens."""
-    official = config["model_args"]
-    assert (official["ffn_dim_multiplier"], official["n_kv_head"], official["cls_token_num"]) == (None, None, 1)
-    side = math.isqrt(official["block_size"])
-    llama = Llama(
-        official["dim"],
-        official["n_layer"],
-        Attention(official["n_head"]),
-        dropout=0.0,
-        hidden_multiple=official["multiple_of"],
-        rotary_base=official["rope_base"],
-        eps=official["norm_eps"],
-    )
-    system = replace(
-        TINY,
-        tokenizer=Pixel(official["vocab_size"]),
-        size=(side, side),
-        condition=Label(official["num_classes"], 0.0),
-        backbone=Twofold(llama, official["medusa_attention_num"]),
-    )
-    built = system.build().eval()
-    built.network.load_state_dict(KEYS.to_ours(RECORDED.tensors("weights")))
-    return built
+    """Our system of the official constructor arguments, with the official weights."""
+    return opened(RECORDED, config["model_args"])
 
 
 def plan_of(model: Model) -> Plan:
@@ -110,34 +84,30 @@ def test_greedy_generation_through_the_cache(
 
 
 def sizes_of(entry: dict[str, Any]) -> list[System]:
-    """Our sizes that a published entry describes; captions come in two resolutions of equal weights."""
-    theirs = {key: shape for key, (shape, _) in entry["state_dict"].items()}
-    blocks = len({key.split(".")[1] for key in theirs if key.startswith("layers.")})
-    condition = Text if "cls_embedding.uncond_embedding" in theirs else Label
-    shape = blocks, theirs["norm.weight"][0], condition
-    return [s for s in SIZES.values() if shape_of(s) == shape]
+    """Our sizes that a published entry describes: of captions there are two resolutions of equal weights."""
+    size, kind = (
+        entry["constructor"].partition("(")[0].partition(":")[0].lower().replace("_", "-").split("-")[1],
+        name_of(entry),
+    )
+    return [s for label, s in SIZES.items() if re.fullmatch(rf"{kind}{size}(-\d+)?", label)]
 
 
-def shape_of(system: System) -> tuple[int, int, type]:
-    """Blocks, width and condition of a size."""
-    backbone = system.backbone
-    assert isinstance(backbone, Twofold)
-    return backbone.llama.depth + backbone.more, backbone.width, type(system.condition)
+def name_of(entry: dict[str, Any]) -> str:
+    """What our labels begin with."""
+    return "t2i-" if "cls_embedding.uncond_embedding" in entry["state_dict"] else ""
 
 
 @pytest.mark.parametrize("name", RECORDED.published)
 def test_every_published_key_and_shape(name: str) -> None:
     entry = RECORDED.published[name]
-    given = numbers(entry["constructor"])
-    systems = sizes_of(entry)
-    assert systems
-    assert given.get("block_size", 256) in {system.layout.sites for system in systems}
-    for system in systems:
-        llama = system.backbone.llama  # type: ignore[attr-defined]
-        assert llama.mixer.heads == given.get("n_head", llama.mixer.heads)
+    assert sizes_of(entry)
+    for system in sizes_of(entry):
+        heads = system.backbone.llama.mixer.heads  # type: ignore[attr-defined]
+        sites = {"block_size": system.layout.sites}
+        assert_read(FAMILY, entry, {"n_head": heads} | numbers(entry["constructor"]) | sites, system)
         assert_published(system.network, KEYS, entry["state_dict"])
 
 
 def test_published_files_are_those_of_the_manifest() -> None:
     files = {file.split()[0] for entry in RECORDED.published.values() for file in entry["checkpoint_files"]}
-    assert {file for files in PUBLISHED.values() for file in files} == files
+    assert {found.network.split(":")[-1] for found in PUBLISHED.values()} == files

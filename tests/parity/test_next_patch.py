@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import pytest
 
-from nextset.official.next_patch import KEYS
-from nextset.systems.next_patch import PUBLISHED, SIZES
+from nextset.official.next_patch import FAMILY, KEYS, PUBLISHED
+from nextset.systems.next_patch import SIZES
 
-from .recordings import Recordings, assert_published
+from .recordings import Recordings, assert_published, assert_read, numbers
 
 LLAMAGEN = Recordings("llamagen_c2i")
 pytestmark = LLAMAGEN.needed
@@ -20,4 +20,6 @@ pytestmark = LLAMAGEN.needed
 def test_every_published_key_and_shape(name: str) -> None:
     entry = LLAMAGEN.published[f"GPT-{name.upper()}"]
     assert_published(SIZES[name].network, KEYS, entry["state_dict"])
-    assert PUBLISHED[name] == (f"c2i_{name.upper()}_{SIZES[name].size[0]}.pt",)
+    sites = {"block_size": SIZES[name].layout.sites}
+    assert_read(FAMILY, entry, numbers(entry["constructor"]) | sites, SIZES[name])
+    assert PUBLISHED[name].network.endswith(f":c2i_{name.upper()}_{SIZES[name].size[0]}.pt")

@@ -6,28 +6,31 @@ logits (measured noise 9e-6), 3e-4 for guided ones, ids exactly.
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from nextset import Model, System
-from nextset.backbones import Llama
-from nextset.conditions import Label
+from nextset import Model
 from nextset.layout import Tokens
-from nextset.mixers import Attention
 from nextset.noise import Noise
-from nextset.official.par import KEYS
-from nextset.orders import Plan, Regions
+from nextset.official.par import FAMILY, KEYS, PUBLISHED
+from nextset.orders import Plan
 from nextset.slots import visible
-from nextset.systems.par import PUBLISHED, SIZES, TINY
-from nextset.tokenizers.pixel import Pixel
-from nextset.wirings import Groups
+from nextset.systems.par import SIZES
 
-from .recordings import Recorder, Recordings, assert_published, near, numbers
+from .recordings import (
+    Recorder,
+    Recordings,
+    assert_files,
+    assert_published,
+    assert_read,
+    near,
+    numbers,
+    opened,
+    size_of,
+)
 
 RECORDED = Recordings("par")
 pytestmark = RECORDED.needed
@@ -36,30 +39,8 @@ PLAIN, GUIDED = 1e-4, 3e-4
 
 @pytest.fixture(scope="module")
 def model(config: dict[str, Any]) -> Model:
-    """Our system of the official constructor arguments, with the official weights; any alphabet will do for tokens."""
-    official = config["model_args"]
-    assert (official["ffn_dim_multiplier"], official["n_kv_head"], official["cls_token_num"]) == (None, None, 1)
-    side, regions = math.isqrt(official["block_size"]), math.isqrt(official["ar_token_num"])
-    system = replace(
-        TINY,
-        tokenizer=Pixel(official["vocab_size"]),
-        size=(side, side),
-        order=Regions(regions, regions),
-        wiring=Groups(official["spe_token_num"] + 1),
-        condition=Label(official["num_classes"], 0.0),
-        backbone=Llama(
-            official["dim"],
-            official["n_layer"],
-            Attention(official["n_head"]),
-            dropout=0.0,
-            hidden_multiple=official["multiple_of"],
-            rotary_base=official["rope_base"],
-            eps=official["norm_eps"],
-        ),
-    )
-    built = system.build().eval()
-    built.network.load_state_dict(KEYS.to_ours(RECORDED.tensors("weights")))
-    return built
+    """Our system of the official constructor arguments, with the official weights."""
+    return opened(RECORDED, config["model_args"])
 
 
 def plan_of(model: Model) -> Plan:
@@ -116,17 +97,10 @@ def test_greedy_generation_through_the_cache(
 @pytest.mark.parametrize("name", RECORDED.published)
 def test_every_published_key_and_shape(name: str) -> None:
     entry = RECORDED.published[name]
-    given = numbers(entry["constructor"])
-    size = next(key for key, files in PUBLISHED.items() if set(files) == set(entry["checkpoint_files"]))
-    system: System = SIZES[size]
-    regions = math.isqrt(given["ar_token_num"])
-    assert system.order == Regions(regions, regions)
-    assert system.wiring == Groups(given["spe_token_num"] + 1)
-    assert system.backbone.mixer == Attention(given["n_head"])  # type: ignore[attr-defined]
-    assert system.layout.sites == given["block_size"]
+    system = SIZES[size_of(PUBLISHED, entry)]
+    assert_read(FAMILY, entry, numbers(entry["constructor"]), system)
     assert_published(system.network, KEYS, entry["state_dict"])
 
 
 def test_published_files_are_those_of_the_manifest() -> None:
-    files = {file for entry in RECORDED.published.values() for file in entry["checkpoint_files"]}
-    assert {file for files in PUBLISHED.values() for file in files} == files
+    assert_files(PUBLISHED, RECORDED.published.values())

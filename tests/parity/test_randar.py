@@ -6,8 +6,6 @@ Recordings lie in the folder that NEXTSET_PARITY names; sizes, orders, scales an
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,19 +13,25 @@ import torch
 from torch import Tensor
 
 from nextset import Model
-from nextset.backbones import Llama
-from nextset.conditions import Label
 from nextset.decode import Constant, Guidance, Proportional
-from nextset.layout import Discrete
-from nextset.mixers import Attention
-from nextset.official.randar import KEYS
+from nextset.official.randar import FAMILY, KEYS, PUBLISHED
 from nextset.orders import Plan
 from nextset.orders.schedules import cosine_sizes
-from nextset.systems.randar import PUBLISHED, SIZES, TINY
-from nextset.tokenizers.pixel import Pixel
-from nextset.wirings import Instructions
+from nextset.systems.randar import SIZES
 
-from .recordings import Given, Recorder, Recordings, assert_published, near, numbers, ordered
+from .recordings import (
+    Given,
+    Recorder,
+    Recordings,
+    assert_files,
+    assert_published,
+    assert_read,
+    near,
+    numbers,
+    opened,
+    ordered,
+    size_of,
+)
 
 RECORDED = Recordings("randar")
 pytestmark = RECORDED.needed
@@ -36,29 +40,8 @@ PLAIN, GUIDED = 1e-4, 3e-4
 
 @pytest.fixture(scope="module")
 def model(config: dict[str, Any]) -> Model:
-    """Our system of the official constructor arguments, with the official weights; any alphabet will do for tokens."""
-    official = config["model_args"]
-    assert (official["ffn_dim_multiplier"], official["n_kv_head"], official["cls_token_num"]) == (None, None, 1)
-    side, heads = math.isqrt(official["block_size"]), official["n_head"]
-    system = replace(
-        TINY,
-        tokenizer=Pixel(official["vocab_size"]),
-        size=(side, side),
-        wiring=Instructions(heads, official["rope_base"]),
-        condition=Label(official["num_classes"], 0.0),
-        backbone=Llama(
-            official["dim"],
-            official["n_layer"],
-            Attention(heads),
-            dropout=0.0,
-            hidden_multiple=official["multiple_of"],
-            rotary_base=official["rope_base"],
-            eps=official["norm_eps"],
-        ),
-    )
-    built = system.build().eval()
-    built.network.load_state_dict(KEYS.to_ours(RECORDED.tensors("weights")))
-    return built
+    """Our system of the official constructor arguments, with the official weights."""
+    return opened(RECORDED, config["model_args"])
 
 
 @torch.inference_mode()
@@ -113,14 +96,10 @@ def test_greedy_generation_through_the_cache(
 @pytest.mark.parametrize("name", RECORDED.published)
 def test_every_published_key_and_shape(name: str) -> None:
     entry = RECORDED.published[name]
-    given = numbers(entry["constructor"])
-    system = next(SIZES[size] for size, files in PUBLISHED.items() if set(files) & set(entry["checkpoint_files"]))
-    assert (system.backbone.depth, system.backbone.width) == (given["n_layer"], given["dim"])  # type: ignore[attr-defined]
-    assert system.backbone.mixer == Attention(given["n_head"])  # type: ignore[attr-defined]
-    assert (system.layout.sites, system.tokenizer.unit) == (given["block_size"], Discrete(given["vocab_size"]))
+    system = SIZES[size_of(PUBLISHED, entry)]
+    assert_read(FAMILY, entry, numbers(entry["constructor"]), system, ("order", "guidance", "pick"))
     assert_published(system.network, KEYS, entry["state_dict"])
 
 
 def test_published_files_are_those_of_the_manifest() -> None:
-    files = {file for entry in RECORDED.published.values() for file in entry["checkpoint_files"]}
-    assert {file for files in PUBLISHED.values() for file in files} == files
+    assert_files(PUBLISHED, RECORDED.published.values())

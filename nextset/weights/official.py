@@ -1,15 +1,7 @@
-"""The door for weights: of nextset's own folders and of published checkpoints, from a file, a folder, the hub, or by a name.
-
-load("llamagen/b")                                  a published size, from the hub
-load("FoundationVision/LlamaGen:c2i_B_256.pt")      the same, by the name of its file
-load_official("llamagen", "my.pt", config={...})    any file in the official layout
-"""
+"""Files in the official layouts, made models of ours."""
 
 from __future__ import annotations
 
-import functools
-import importlib
-import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,90 +10,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from . import catalogue, official
-from .checkpoints import read_checkpoint
-from .errors import NextsetError, UsageError, nearest
-from .family import Arguments, Coder, Family, Shape
-from .folders import few, load_exactly
-from .keymap import Keys
-from .model import Model
-from .system import System
-from .tokenizers.absent import stand_in
-from .tokenizers.base import Tokenizer, TokenizerModule
+from ..blueprint import blueprints
+from ..checkpoints import read_checkpoint
+from ..errors import NextsetError, UsageError, nearest
+from ..family import Arguments, Coder, Family, Shape, basename
+from ..folders import few, load_exactly
+from ..keymap import Keys
+from ..model import Model
+from ..system import System
+from ..tokenizers.absent import stand_in
+from ..tokenizers.base import Tokenizer, TokenizerModule
+from .families import Named, blueprint, named
 
 State = Mapping[str, Tensor]
 Files = str | Path | Mapping[str, str | Path]
 ROLES = ("network", "tokenizer")
-ALSO = {  # other words for the same
-    "llamagen-c2i": "llamagen",
-    "llamagen-t2i": "llamagen",
-    "llamagen-vq": "vq",
-    "llamagen-vq16": "vq",
-    "imagebert": "maskgit",
-    "uvitbert": "maskgit",
-    "maskgit-vq16": "maskgit-vq",
-    "rqtransformer": "rqvae",
-    "rq-transformer": "rqvae",
-    "npp": "next-patch",
-    "dnd": "dnd-transformer",
-    "titok-vq8k": "titok",
-    "titok-vae": "titok",
-}
-
-
-# -- names
-
-
-@functools.cache
-def known() -> dict[str, Family | Coder]:
-    """Every family of official weights by its name; the file `maskgit_vq` is `maskgit-vq`."""
-    found = {}
-    for module in pkgutil.iter_modules(official.__path__):
-        there = importlib.import_module(f"{official.__name__}.{module.name}")
-        family = getattr(there, "FAMILY", None) or getattr(there, "CODER", None)
-        if family is not None:
-            found[module.name.replace("_", "-")] = family
-    return found
-
-
-@dataclass(frozen=True)
-class Named:
-    """A family, and the size of it that was asked for, if any."""
-
-    name: str
-    family: Family | Coder
-    size: str
-
-    @property
-    def sizes(self) -> Mapping[str, System | Tokenizer]:
-        """Its published sizes."""
-        if isinstance(self.family, Coder):
-            return self.family.sizes
-        return {size: catalogue.spec(f"{self.name}/{size}") for size in self.family.published}
-
-    def spec(self, size: str) -> System | Tokenizer:
-        """One of its sizes. Raises UsageError for one that there is not."""
-        if isinstance(self.family, Family):
-            return catalogue.spec(f"{self.name}/{size}")
-        if size not in self.family.sizes:
-            raise UsageError(f"{self.name!r} has no size {size!r}{nearest(size, self.family.sizes)}")
-        return self.family.sizes[size]
-
-
-def named(word: str) -> Named:
-    """The family of NAME or NAME/SIZE. Raises UsageError with the nearest name."""
-    name, _, size = word.lower().partition("/")
-    name = name.replace("_", "-")
-    name = ALSO.get(name, name)
-    if name not in known():
-        raise UsageError(f"there are no official weights of {word!r}{nearest(name, known())}")
-    found = Named(name, known()[name], size)
-    if size:
-        found.spec(size)
-    return found
-
-
-# -- official layouts
 
 
 def load_official(name: str, files: Files, config: Mapping[str, Any] | None = None) -> Model | TokenizerModule:
@@ -113,17 +36,30 @@ def load_official(name: str, files: Files, config: Mapping[str, Any] | None = No
     nested, or one mapping for each of "network" and "tokenizer"), says what those do not show. A generator without its tokenizer works on
     tokens alone. Raises UsageError for what does not fit, asking for what is missing by name, NextsetError for damaged files.
     """
-    of = named(name)
-    states = _read(of, files)
-    configs = _configs(config, states)
-    if of.size and config:
-        raise UsageError(f"{name!r} names a size, which says all that config could; give one of the two")
+    of, states, configs = _opened(name, files, config)
     if isinstance(of.family, Family) and "network" in states:
         return _model(of, of.family, states, configs)
-    coder = of.family if isinstance(of.family, Coder) else of.family.coder
-    if coder is None:
-        raise UsageError(f"files: the tokenizer of {of.name} has no official layout here; give the network")
-    return _tokenizer(of, coder, states["tokenizer"], configs["tokenizer"])
+    return _tokenizer(of, states["tokenizer"], configs["tokenizer"])[1]
+
+
+def load_official_tokenizer(
+    name: str, files: Files, config: Mapping[str, Any] | None = None
+) -> tuple[Tokenizer, TokenizerModule]:
+    """The tokenizer alone, with its spec; as `load_official` otherwise."""
+    of, states, configs = _opened(name, files, config)
+    if "tokenizer" not in states:
+        raise UsageError(f"files: {', '.join(found.source for found in states.values())} holds no tokenizer")
+    return _tokenizer(of, states["tokenizer"], configs["tokenizer"])
+
+
+def _opened(
+    name: str, files: Files, config: Mapping[str, Any] | None
+) -> tuple[Named, dict[str, Found], dict[str, Mapping[str, Any]]]:
+    of = named(name)
+    if of.size and config:
+        raise UsageError(f"{name!r} names a size, which says all that config could; give one of the two")
+    states = _read(of, files)
+    return of, states, _configs(config, states)
 
 
 @dataclass(frozen=True)
@@ -181,13 +117,6 @@ def shapes(state: State) -> dict[str, Shape]:
     return {key: tuple(value.shape) for key, value in state.items()}
 
 
-@functools.lru_cache(maxsize=256)
-def blueprint(spec: System | Tokenizer) -> dict[str, Tensor]:
-    """The state dict of a network or tokenizer on the meta device."""
-    with torch.device("meta"):
-        return (spec.network() if isinstance(spec, System) else spec.build()).state_dict()
-
-
 def _fits(found: Found, spec: System | Tokenizer, family: Family | Coder) -> bool:
     return not found.misfit(blueprint(spec), family.keys(spec))
 
@@ -238,7 +167,7 @@ def _model(of: Named, family: Family, states: Mapping[str, Found], configs: Mapp
             f"{given.source if given else tokenizer} does not belong to {network.source}: it is {tokenizer}, "
             f"and that was trained on {system.tokenizer}"
         )
-    with torch.device("meta"):
+    with blueprints():
         model = Model(system)
     network.fill(model.network, family.keys(system))
     if given:
@@ -258,12 +187,7 @@ def _published(of: Named, found: Found) -> System | None:
         assert isinstance(spec, System)
         return spec
     sizes = [size for size, spec in of.sizes.items() if _fits(found, spec, of.family)]
-    same = [
-        size
-        for size in sizes
-        if of.family.published[size].network.endswith(f"/{Path(found.source).name}")
-        or of.family.published[size].network.endswith(f":{Path(found.source).name}")
-    ]
+    same = [size for size in sizes if basename(of.family.published[size].network) == Path(found.source).name]
     sizes = same if len(same) == 1 else sizes
     if len(sizes) > 1:
         raise UsageError(
@@ -306,14 +230,20 @@ def _tokenizers(of: Named, coder: Coder) -> list[Tokenizer]:
     return [*coder.sizes.values(), *with_generators]
 
 
-def _tokenizer(of: Named, coder: Coder, given: Found, config: Mapping[str, Any]) -> TokenizerModule:
+def _tokenizer(of: Named, given: Found, config: Mapping[str, Any]) -> tuple[Tokenizer, TokenizerModule]:
     """The tokenizer of a file."""
-    spec = of.spec(of.size) if of.size and isinstance(of.family, Coder) else _coded(of, coder, given, config)
-    assert isinstance(spec, Tokenizer)
-    with torch.device("meta"):
+    coder = of.family if isinstance(of.family, Coder) else of.family.coder
+    if coder is None:
+        raise UsageError(f"files: the tokenizer of {of.name} has no official layout here; leave it out")
+    if of.size:
+        spec = of.spec(of.size)
+        spec = spec.tokenizer if isinstance(spec, System) else spec
+    else:
+        spec = _coded(of, coder, given, config)
+    with blueprints():
         module = spec.build()
     given.fill(module, coder.keys(spec))
-    return module.eval().requires_grad_(False)
+    return spec, module.eval().requires_grad_(False)
 
 
 def _stand_in(system: System) -> Tokenizer:
