@@ -166,7 +166,7 @@ def basename(place: str) -> str:
 class Coder:
     """A tokenizer's official weights: its spec from what a file shows, and the names.
 
-    `sizes` are those that were published, with their files in `published`; `wrapper` as in `Family`.
+    `sizes` are those that were published, with their files in `published`; `wrapper` and `licence` as in `Family`.
     """
 
     read: Callable[[Arguments], Tokenizer]
@@ -174,6 +174,7 @@ class Coder:
     sizes: Mapping[str, Tokenizer] = field(default_factory=dict)
     published: Mapping[str, Published] = field(default_factory=dict)
     wrapper: str = ""
+    licence: str = ""
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,8 @@ class Family:
 
     `read` makes the system from what a file shows, with the tokenizer or None, which comes only to those that can do without
     (`alone`). `published` goes by the sizes of the system of the same name. Where one file holds both, `inside` gives the prefixes
-    of the keys of "network" and "tokenizer". `wrapper` is the key under which the official scripts expect the weights.
+    of the keys of "network" and "tokenizer". `wrapper` is the key under which the official scripts expect the weights. `licence` is
+    what the official repository states, of its code unless it says more; empty where it states none.
     """
 
     read: Callable[[Arguments, Tokenizer | None], System]
@@ -192,3 +194,4 @@ class Family:
     inside: Mapping[str, str] = field(default_factory=dict)
     alone: bool = True
     wrapper: str = ""
+    licence: str = ""

@@ -51,7 +51,7 @@ def load_config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads((folder / CONFIG).read_text())
         assert isinstance(config, dict)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(f"{folder} has no {CONFIG}, so it is not a folder saved by nextset") from error
     except (ValueError, AssertionError) as error:
         raise NextsetError(f"{folder / CONFIG} is not readable JSON ({error}); save the model again") from error

@@ -88,4 +88,4 @@ PUBLISHED = {
     size: Published(f"hp-l33/ARPG:arpg_{label}.pt", "FoundationVision/LlamaGen:vq_ds16_c2i.pt")
     for size, label in (("l", "300m"), ("xl", "700m"), ("xxl", "1b"))
 }
-FAMILY = Family(read, lambda spec: KEYS, vq.CODER, PUBLISHED, wrapper="model")
+FAMILY = Family(read, lambda spec: KEYS, vq.CODER, PUBLISHED, wrapper="model", licence="MIT")

@@ -120,4 +120,4 @@ PUBLISHED = {
     )
     for stage, pixels in ((1, 256), (2, 512))
 }
-FAMILY = Family(read, lambda spec: KEYS, vq.CODER, PUBLISHED, wrapper="model")
+FAMILY = Family(read, lambda spec: KEYS, vq.CODER, PUBLISHED, wrapper="model", licence="MIT (most of the code)")

@@ -30,4 +30,4 @@ PUBLISHED = {
     ),
     "xl": Published(f"{HOME}:randar_0.7b_llamagen_360k_bs_1024_lr_0.0004.safetensors", VQ16),
 }
-FAMILY = Family(read, lambda spec: KEYS, vq.CODER, PUBLISHED)
+FAMILY = Family(read, lambda spec: KEYS, vq.CODER, PUBLISHED, licence="MIT")

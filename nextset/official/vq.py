@@ -106,4 +106,5 @@ CODER = Coder(
         "16-t2i": Published(tokenizer="peizesun/llamagen_t2i:vq_ds16_t2i.pt"),
     },
     wrapper="model",
+    licence="MIT (most of the code)",
 )

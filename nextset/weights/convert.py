@@ -15,7 +15,6 @@ from ..files import write_atomically
 from ..folders import load_config, save_tensors
 from ..model import Model
 from ..pretrained import load_tokenizer, save_tokenizer
-from ..tokenizers.base import Tokenizer
 from .door import about, identify
 from .families import named
 from .official import load_official, load_official_tokenizer
@@ -56,25 +55,20 @@ def convert_back(source: str | Path, to: str | Path, name: str = "") -> list[Pat
     place = of.family.published.get(of.size, Published())
     if isinstance(of.family, Coder):
         spec, module = load_tokenizer(source)
-        return [_write(of.family, spec, module.state_dict(), _file(to, place.tokenizer, f"{of.name}.pt"))]
+        state = of.family.keys(spec).to_theirs(module.state_dict())
+        return [_save(state, of.family.wrapper, _file(to, place.tokenizer, f"{of.name}.pt"))]
     model = Model.from_pretrained(source)
-    network = of.family.keys(model.system).to_theirs(model.network.state_dict())
-    inside = of.family.inside
-    if inside:
-        assert of.family.coder is not None
-        tokens = of.family.coder.keys(model.system.tokenizer).to_theirs(model.tokenizer.state_dict())
-        both = {"network": network, "tokenizer": tokens}
-        whole = {prefix + key: value for role, prefix in inside.items() for key, value in both[role].items()}
-        return [_save(whole, of.family.wrapper, _file(to, place.network, f"{of.name}.pt"))]
-    written = [_save(network, of.family.wrapper, _file(to, place.network, f"{of.name}.pt"))]
-    if of.family.coder and model.system.tokenizer.paints:
-        path = _file(to, place.tokenizer, f"{of.name}_tokenizer.pt")
-        written.append(_write(of.family.coder, model.system.tokenizer, model.tokenizer.state_dict(), path))
-    return written
-
-
-def _write(coder: Coder, spec: Tokenizer, state: Mapping[str, Tensor], path: Path) -> Path:
-    return _save(coder.keys(spec).to_theirs(state), coder.wrapper, path)
+    family, system = of.family, model.system
+    states = {"network": family.keys(system).to_theirs(model.network.state_dict())}
+    if family.coder and system.tokenizer.paints:
+        states["tokenizer"] = family.coder.keys(system.tokenizer).to_theirs(model.tokenizer.state_dict())
+    if family.inside:
+        whole = {family.inside[role] + key: value for role, state in states.items() for key, value in state.items()}
+        return [_save(whole, family.wrapper, _file(to, place.network, f"{of.name}.pt"))]
+    names = {"network": (place.network, f"{of.name}.pt"), "tokenizer": (place.tokenizer, f"{of.name}_tokenizer.pt")}
+    paths = {role: _file(to, *names[role]) for role in states}
+    wrappers = {"network": family.wrapper, "tokenizer": family.coder.wrapper if family.coder else ""}
+    return [_save(state, wrappers[role], paths[role]) for role, state in states.items()]
 
 
 def _file(to: str | Path, place: str, otherwise: str) -> Path:
