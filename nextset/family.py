@@ -133,7 +133,8 @@ def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
             flat[name] = value
 
     walk((), config)
-    return {name: value for name, value in flat.items() if name not in clashes or name in config}
+    own = {name: value for name, value in config.items() if not isinstance(value, Mapping)}
+    return {name: value for name, value in flat.items() if name not in clashes} | own
 
 
 def _plain(value: Any) -> Any:

@@ -16,8 +16,8 @@ from .phase import Phase, Trainee
 class Generator(Trainee):
     """One phase: the objective of the system, over so many `steps`."""
 
-    def __init__(self, model: Model, steps: int) -> None:
-        self.model = model
+    def __init__(self, model: Model, steps: int, loaded: bool = False) -> None:
+        self.model, self.loaded = model, loaded
         self.phases = [NetworkPhase(model, steps)]
 
     def save(self, folder: Path, weights: Mapping[str, Tensor]) -> None:

@@ -88,7 +88,14 @@ def set_up_generator(
         train = _loader(dataset, *shape, recipe, workers, shuffle=True)
         judged = _held_out(held_out or data, *shape, recipe, workers)
     about = {"kind": "generator", "system": model.system.to_dict(), "data": data}
-    return Setup(Generator(model, recipe.steps), train, judged, about, recipe, model.system.layout.sites)
+    return Setup(
+        Generator(model, recipe.steps, isinstance(system, Model)),
+        train,
+        judged,
+        about,
+        recipe,
+        model.system.layout.sites,
+    )
 
 
 def set_up_tokenizer(

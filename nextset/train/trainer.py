@@ -72,6 +72,8 @@ class Trainer:
         stop = Stop(lambda: self.journal.say("stopping after this step; the state is being saved"))
         try:
             with stop:
+                if self.trainee.loaded and not self.done:
+                    self._baseline()
                 batches = self.loader.batches(self.done)
                 while self.done < self.recipe.steps and not self._agreed(stop):
                     batch = next(batches)
@@ -141,6 +143,16 @@ class Trainer:
         return found
 
     # -- reports and saves
+
+    def _baseline(self) -> None:
+        """What the loaded weights are worth and what they draw, as step 0: a fine-tuning that loses something shows where it began."""
+        every = self.options
+        if every.eval_every and self.held_out:
+            self.journal.figures(0, {"held_out_loss": self._judge(self.held_out)})
+        if every.sample_every and not every.shard:
+            batch = next(self.loader.batches(0)).to(self.device)
+            with torch.no_grad():
+                self.journal.picture(0, self.trainee.picture(batch))
 
     def _report(self, figures: dict[str, float], batch: Batch) -> None:
         every, done, last = self.options, self.done, self.done == self.recipe.steps
