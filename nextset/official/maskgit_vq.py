@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..family import Arguments, Coder, Published
+from ..family import UNSAID, Arguments, Coder, Published
 from ..keymap import Fresh, KeyMap
 from ..tokenizers.maskgit_vq import MaskGITVQ
 
@@ -37,7 +37,9 @@ def read(args: Arguments) -> MaskGITVQ:
         width=args.seen("hidden_channels", width),
         multipliers=args.seen("channel_mult", multipliers),
         blocks=args.seen("num_res_blocks", args.count("encoder.down.0.block.{}.conv1.weight")),
-        groups=args.asked("num_groups", 32),
+        groups=args.asked(
+            "num_groups", UNSAID if width % 32 else 32, hint="normalisation groups, 32 in the published file"
+        ),
         channels=args.seen("num_channels", args.size("encoder.conv_in.weight", 1)),
         beta=args.asked("commitment_cost", 0.25),
     )

@@ -104,12 +104,12 @@ def test_keys_go_there_and_back(golden: Golden) -> None:
 
 
 def test_the_shapes_show_all_but_the_groups(golden: Golden) -> None:
-    """Of which there are 32 where nobody says otherwise, as in the published file; where that cannot be, it is refused."""
+    """Of which there are 32 where nobody says otherwise, as in the published file; where that cannot be, they are asked for."""
     sizes = {key: tuple(value.shape) for key, value in load_tensors(golden.file).items()}
     rest = {name: golden.config[name] for name in ("commitment_cost",)}
     assert read(Arguments("file", sizes, rest | {"num_groups": golden.module.spec.groups})) == golden.module.spec
     if golden.module.spec.width % 32:
-        with pytest.raises(UsageError, match="groups"):
+        with pytest.raises(UsageError, match="num_groups"):
             read(Arguments("file", sizes, rest))
     else:
         assert read(Arguments("file", sizes, rest)) == replace(golden.module.spec, groups=32)
