@@ -6,6 +6,7 @@ from the shapes of its tensors, and what shapes do not show from the constructor
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,6 +62,12 @@ class Arguments:
             gap = next(i for i in range(len(found)) if found[i] != i)
             raise UsageError(f"{self.source} is incomplete: it has no {template.format(gap)}, but later ones")
         return len(found)
+
+    def square(self, name: str, sites: int) -> int:
+        """Sites a side of a square image of so many, which are `name` there. Raises UsageError where they make no square."""
+        if sites < 1 or math.isqrt(sites) ** 2 != sites:
+            raise UsageError(f"{name}={sites} is no square, so the images of {self.source} are none")
+        return math.isqrt(sites)
 
     def seen(self, name: str, value: Any) -> Any:
         """`value`, which the shapes show. Raises UsageError where the config gives `name` another one."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 from ..backbones import Llama
@@ -95,10 +94,7 @@ def asking(args: Arguments) -> Condition:
 
 def side(args: Arguments) -> int:
     """Sites a side, of a square image."""
-    sites = args.asked("block_size", hint="sites of an image, such as 256 for 16 x 16")
-    if math.isqrt(sites) ** 2 != sites:
-        raise UsageError(f"config: block_size={sites} is no square")
-    return math.isqrt(sites)
+    return args.square("block_size", args.asked("block_size", hint="sites of an image, such as 256 for 16 x 16"))
 
 
 PUBLISHED = {

@@ -66,9 +66,3 @@ SIZES = {
     "digits": aim(96, 5, Grouped(2), SMALL, image=8, tokenizer=Pixel(17), classes=10),  # for a CPU
 }
 TINY = aim(16, 2, Grouped(2), Mamba2(4, 8, chunk=3), image=4, tokenizer=Pixel(5), classes=3)
-
-PUBLISHED = {  # huggingface.co/hp-l33/aim-base, aim-large, aim-xlarge; the files also hold the tokenizer, as `vqvae.*`
-    "b": ("model.safetensors",),
-    "l": ("model.safetensors",),
-    "xl": ("model.safetensors",),
-}

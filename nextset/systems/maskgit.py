@@ -76,9 +76,3 @@ SIZES = {
     "shapes": maskgit(small(128, 6), SMALL, (32, 32), FEW, Constant(1.5), 36),
 }
 TINY = maskgit(Bert(16, 2, BiasedAttention(2), MLP(32)), Pixel(5), (4, 4), Random(2), Constant(1.5), 3)
-
-PUBLISHED = {  # huggingface.co/fun-research/TiTok
-    "titok-l-32": ("generator_titok_l32.bin",),
-    "titok-b-64": ("generator_titok_b64.bin",),
-    "titok-s-128": ("generator_titok_s128.bin",),
-}

@@ -4,8 +4,7 @@ order      a random permutation a sample with probability r, else the raster; r 
 wiring     shift, with a second table of positions for the site that a slot predicts, and a start slot before the class
 backbone   transformer with AdaLN-zero and normalised queries and keys; each slot's vector is the class and a learned step
 guidance   1 at first, growing with the power of a cosine; so scales of 16 are usual
-New here: orders/annealed.py, wirings/targeted.py, wirings/stepped.py. The official tables have more rows than are used, and one table
-for codes and classes: `KEYS` takes them apart, and puts zeros where nothing was used.
+New here: orders/annealed.py, wirings/targeted.py, wirings/stepped.py.
 """
 
 from __future__ import annotations
@@ -74,5 +73,3 @@ SIZES = {
     "digits": drawn(rar(4, 4, 96, image=8, tokenizer=Pixel(17), classes=10), 3.0, 1.0, 1.0),
 }
 TINY = drawn(rar(2, 2, 16, image=4, tokenizer=Pixel(5), classes=3), 3.0, 1.0, 1.0)
-
-PUBLISHED = {name: (f"rar_{name}.bin",) for name in ("b", "l", "xl", "xxl")}  # huggingface.co/yucornetto/RAR

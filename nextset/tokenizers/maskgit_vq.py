@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from ..keymap import Fresh, KeyMap
 from ..layout import Discrete
 from ..nn.codebook import Codebook
 from ..nn.plain_conv import PlainDecoder, PlainEncoder
@@ -68,17 +66,3 @@ class MaskGITVQ(Convolutional):
     def build(self) -> MaskGITVQModule:
         """The module, with fresh weights."""
         return MaskGITVQModule(self)
-
-
-_WAYS = {"encoder": "down", "decoder": "up"}
-_BLOCKS = {"shortcut.*": "nin_shortcut.*", "*": "*"}
-KEYS = KeyMap(  # of maskgit-vqgan-imagenet-f16-256.bin, at huggingface.co/fun-research/TiTok
-    {f"{n}.levels.{{}}.blocks.{{}}.{k}": f"{n}.{_WAYS[n]}.{{}}.block.{{}}.{_BLOCKS[k]}" for n in _WAYS for k in _BLOCKS}
-    | {"decoder.levels.{}.rise.*": "decoder.up.{}.upsample_conv.*", "codebook.weight": "quantize.embedding.weight"}
-    | {f"{net}.middle.*": f"{net}.mid.*" for net in _WAYS}
-    | {f"{net}.{end}": f"{net}.{end}" for net in _WAYS for end in ("conv_*", "norm_*")},
-    (
-        Fresh("codebook.hits", "quantize.embedding.weight", lambda codes: codes.new_zeros(len(codes))),
-        Fresh("codebook.batches", "quantize.embedding.weight", lambda codes: codes.new_zeros((), dtype=torch.int64)),
-    ),
-)

@@ -6,7 +6,6 @@ for logits, 5e-5 for the mixer and for pixels, ids exactly.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,25 +13,23 @@ import pytest
 import torch
 from torch import Tensor
 
-from nextset import Model, Pick, System, Tokens, folders
-from nextset.backbones import Transformer
-from nextset.conditions import Label
+from nextset import Model, Pick, Tokens, UsageError
 from nextset.decode.pick import keep_top_k, keep_top_p
-from nextset.mixers import Context, Mamba2
+from nextset.family import Arguments
+from nextset.mixers import Context
 from nextset.mixers.mamba2 import Recurrence
-from nextset.nn.modulation import Each, Grouped
-from nextset.official.aim import KEYS
-from nextset.official.vq import KEYS as TOKENIZER
+from nextset.official import vq
+from nextset.official.aim import FAMILY, KEYS, PUBLISHED, coding
 from nextset.slots import Mask
-from nextset.systems.aim import PUBLISHED, SIZES, aim
-from nextset.tokenizers.vq import VQ
+from nextset.systems.aim import SIZES
+from nextset.weights import load_official
 
-from .recordings import Recorder, Recordings, assert_published, near
+from .recordings import Recorder, Recordings, assert_published, assert_read, near
 
 RECORDED = Recordings("aim")
+FILE = RECORDED.folder / "weights_aim.safetensors"
 pytestmark = RECORDED.needed
 LOGITS, MIXER, PIXELS = 1e-4, 5e-5, 5e-5
-MAMBA, VQVAE = "mamba.", "vqvae."
 
 
 @dataclass(frozen=True)
@@ -46,62 +43,33 @@ class Golden:
     drawing: Model
 
 
-def part(state: dict[str, Any], prefix: str, keep: bool) -> dict[str, Any]:
-    """The entries below a prefix, with it or without."""
-    return {k if keep else k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+def part(state: dict[str, Any], role: str) -> dict[str, Any]:
+    """The entries of the generator or the tokenizer, without what their names begin with."""
+    prefix = FAMILY.inside[role]
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 
 
-def system_of(config: dict[str, Any]) -> System:
-    """Our system of the official constructor arguments."""
-    mamba, vq = (
-        config["constructor"][f"models.{name}"]
-        for name in ("stage2.config_mamba.MambaConfig", "stage1.vq_model.VQConfig")
-    )
-    assert (mamba["d_intermediate"], mamba["attn_layer_idx"], mamba["rms_norm"], mamba["tie_embeddings"]) == (
-        0,
-        [],
-        True,
-        True,
-    )
-    assert mamba["token_drop"] == mamba["mixer_drop"] == 0
-    assert mamba["ssm_cfg"]["layer"] == "Mamba2"
-    names = {"d_state": "state_dim", "headdim": "head_dim"}
-    mixer = Mamba2(**{names[k]: v for k, v in mamba["ssm_cfg"].items() if k != "layer"})
-    stride = 2 ** (len(vq["ch_mult"]) - 1)
-    tokenizer = VQ(
-        vq["n_embed"],
-        vq["embed_dim"],
-        config["constructor"]["Encoder/Decoder ch"],
-        tuple(vq["ch_mult"]),
-        vq["num_res_blocks"],
-        latent=vq["z_channels"],
-    )
-    assert vq["n_embed"] == mamba["vocab_size"]
-    return aim(
-        mamba["d_model"],
-        mamba["n_layer"],
-        Grouped(mamba["num_groups"]) if mamba["adaln_group"] else Each(),
-        mixer,
-        math.isqrt(mamba["num_tokens"]) * stride,
-        tokenizer,
-        mamba["num_classes"],
-    )
+def said(config: dict[str, Any]) -> dict[str, Any]:
+    """The official constructor arguments of both, and the constant that was patched."""
+    given = config["constructor"]
+    tokenizer = given["models.stage1.vq_model.VQConfig"] | {"ch": given["Encoder/Decoder ch"]}
+    return {"network": given["models.stage2.config_mamba.MambaConfig"], "tokenizer": tokenizer}
+
+
+def loaded(config: dict[str, Any] | None) -> Model:
+    model = load_official("aim", FILE, config)
+    assert isinstance(model, Model)
+    return model
 
 
 @pytest.fixture(scope="module")
 def golden() -> Golden:
     config = RECORDED.read("config.json")
-    official = RECORDED.tensors("weights_aim")
-    models = []
-    for _ in range(2):
-        model = system_of(config).build().eval()
-        folders.load_exactly(model.network, KEYS.to_ours(part(official, MAMBA, True)), RECORDED.name)
-        folders.load_exactly(model.tokenizer, TOKENIZER.to_ours(part(official, VQVAE, False)), RECORDED.name)
-        models.append(model)
+    model, drawing = loaded(said(config)), loaded(said(config))
     with torch.no_grad():  # there token i takes the place i + 1
-        places = models[1].network.backbone.positions
+        places = drawing.network.backbone.positions
         places[:-1] = places.roll(-1, 0)[:-1].clone()
-    return Golden(config, RECORDED.tensors("io"), official, *models)
+    return Golden(config, RECORDED.tensors("io"), RECORDED.tensors("weights_aim"), model, drawing)
 
 
 @torch.no_grad()
@@ -193,32 +161,54 @@ def test_the_released_code_draws_with_shifted_positions(golden: Golden) -> None:
 
 
 def test_keys_go_there_and_back(golden: Golden) -> None:
-    """All but the last position, which nothing there uses."""
-    back = KEYS.to_theirs(golden.model.network.state_dict())
-    official = part(golden.official, MAMBA, True)
+    """All but the last position, which nothing there uses, and the tokenizer's count of uses."""
+    back, official = KEYS.to_theirs(golden.model.network.state_dict()), part(golden.official, "network")
     assert back.keys() == official.keys()
     places = next(key for key in official if "position_embeddings" in key)
     assert torch.equal(back[places][:-1], official.pop(places)[:-1])
     assert all(torch.equal(back[key], value) for key, value in official.items())
+    back, official = vq.KEYS.to_theirs(golden.model.tokenizer.state_dict()), part(golden.official, "tokenizer")
+    assert back.keys() == official.keys()
+    assert all(torch.equal(back[key], value) for key, value in official.items() if key != vq.USED)
+
+
+def test_the_shapes_show_everything(golden: Golden) -> None:
+    """A file alone is the same model."""
+    assert loaded(None).system == golden.model.system
+
+
+@pytest.mark.parametrize(
+    ("role", "name"),
+    [
+        *(("network", name) for name in ("d_model", "num_tokens", "d_state", "headdim", "adaln_group", "rms_norm")),
+        *(("tokenizer", name) for name in ("n_embed", "ch_mult", "ch")),
+    ],
+)
+def test_a_config_that_is_not_of_the_file_is_refused(role: str, name: str, golden: Golden) -> None:
+    config = said(golden.config)
+    with pytest.raises(UsageError, match=name):
+        loaded(config | {role: config[role] | {name: 77}})
 
 
 @pytest.mark.parametrize("name", RECORDED.published)
-def test_every_published_key_and_shape(name: str) -> None:
+def test_every_published_size(name: str) -> None:
+    """What shapes and arguments say is our size; the maps give the official list, and take it."""
     entry = RECORDED.published[name]
-    numbers = entry["constructor"]["models.stage2.config_mamba.MambaConfig"]
-    (size,) = (s for s in SIZES.values() if s.backbone.width == numbers["d_model"])
-    assert isinstance(size.backbone, Transformer)
-    assert size.backbone.depth == numbers["n_layer"]
-    assert size.backbone.modulation == (Grouped(numbers["num_groups"]) if numbers["adaln_group"] else Each())
-    assert isinstance(size.condition, Label)
-    mamba, vqvae = part(entry["state_dict"], MAMBA, True), part(entry["state_dict"], VQVAE, False)
+    (size,) = (size for size, found in PUBLISHED.items() if entry["repo"].endswith(found.network.split(":")[0]))
+    system, (mamba, vqvae) = SIZES[size], (part(entry["state_dict"], role) for role in FAMILY.inside)
     assert len(mamba) + len(vqvae) == len(entry["state_dict"])
-    network = assert_published(size.network, KEYS, mamba)
-    assert_published(size.tokenizer.build, TOKENIZER, vqvae)
+    assert (
+        coding(Arguments("the manifest", {key: tuple(shape) for key, (shape, _) in vqvae.items()})) == system.tokenizer
+    )
+    assert_read(FAMILY, {"state_dict": mamba}, entry["constructor"], system)
+    network = assert_published(system.network, KEYS, mamba)
+    assert_published(system.tokenizer.build, vq.KEYS, vqvae)
     assert sum(p.numel() for p in network.parameters()) == entry["parameters_mamba_only"]
 
 
 @pytest.mark.skipif(not RECORDED.published, reason="no manifest in the recordings")
 def test_published_files_are_those_of_the_manifest() -> None:
-    for files, entry in zip(PUBLISHED.values(), RECORDED.published.values(), strict=True):
-        assert all(file in entry["file"] for file in files)
+    for found, entry in zip(PUBLISHED.values(), RECORDED.published.values(), strict=True):
+        home, file = found.network.split(":")
+        assert entry["repo"].endswith(home)
+        assert file in entry["file"]

@@ -7,29 +7,29 @@ for logits (measured noise 1e-4), ids exactly.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from nextset import Model, System
-from nextset.backbones import Bert, UViT
+from nextset import Model, UsageError
 from nextset.decode import Constant, CosineRamp, Guidance, Pick, Ramp, unmask
 from nextset.decode.guidance import from_extra
-from nextset.folders import load_exactly
+from nextset.family import Arguments
+from nextset.folders import load_tensors
 from nextset.heads.base import Picker
 from nextset.keymap import KeyMap
 from nextset.layout import blank
-from nextset.mixers import BiasedAttention
-from nextset.nn.feedforward import MLP
-from nextset.official.maskgit import KEYS, KEYS_UVIT
+from nextset.official.maskgit import KEYS, KEYS_UVIT, PUBLISHED, keys, read
 from nextset.orders import Confidence
 from nextset.orders.confidence import ConfidenceChooser, gumbel
-from nextset.systems.maskgit import PUBLISHED, SIZES, falling, maskgit
-from nextset.tokenizers.pixel import Pixel
+from nextset.systems.maskgit import SIZES, falling
+from nextset.tokenizers.absent import Absent
+from nextset.weights import load_official
 
-from .recordings import Recordings, assert_published, near, ordered
+from .recordings import Recordings, assert_published, near, ordered, size_of
 
 FAMILIES = {Recordings("imagebert"): KEYS, Recordings("uvitbert"): KEYS_UVIT}
 ATOL = 5e-4
@@ -39,8 +39,8 @@ ATOL = 5e-4
 class Golden:
     """One recorded instance."""
 
+    file: Path
     config: dict[str, Any]
-    official: dict[str, Tensor]
     io: dict[str, Tensor]
     model: Model
     keys: KeyMap
@@ -56,30 +56,20 @@ class Golden:
         return self.config["guidance_scale"]
 
 
-def system_of(official: dict[str, Any], family: str) -> System:
-    """Our system of the official configuration; any alphabet of as many ids on a line of as many sites will do for tokens."""
-    spec, dim = official["generator"], official["generator"]["hidden_size"]
-    sites, heads, wide = spec["image_seq_len"], spec["num_attention_heads"], MLP(spec["intermediate_size"])
-    depth = spec["num_hidden_layers"]
-    backbone = (
-        Bert(dim, depth, BiasedAttention(heads), wide)
-        if family == "imagebert"
-        else UViT(dim, depth, BiasedAttention(heads, inner=False), wide)
-    )
-    tokenizer = Pixel(official["vq_model"]["codebook_size"])
-    classes = spec["condition_num_classes"]
-    return maskgit(backbone, tokenizer, (1, sites), Confidence(1), Constant(1.0), classes)
+def said(config: dict[str, Any]) -> dict[str, Any]:
+    """The official constructor arguments, without dropout, as the calls were."""
+    return config["config"] | {"dropout": 0.0, "attn_drop": 0.0}
 
 
 @pytest.fixture(scope="module", params=FAMILIES, ids=lambda recorded: recorded.name)
 def golden(request: pytest.FixtureRequest) -> Golden:
-    """A recording, and our model with its weights."""
+    """A recording, and our model with its weights, without their tokenizer."""
     recorded: Recordings = request.param
     recorded.require()
-    config, official, keys = recorded.read("config.json"), recorded.tensors("weights"), FAMILIES[recorded]
-    model = system_of(config["config"]["model"], recorded.name).build().eval()
-    load_exactly(model.network, keys.to_ours(official), recorded.name)
-    return Golden(config, official, recorded.tensors("io"), model, keys)
+    config, file = recorded.read("config.json"), recorded.folder / "weights.safetensors"
+    model = load_official(recorded.name, file, said(config))
+    assert isinstance(model, Model)
+    return Golden(file, config, recorded.tensors("io"), model, FAMILIES[recorded])
 
 
 @torch.inference_mode()
@@ -179,9 +169,42 @@ def test_generate_takes_this_road(golden: Golden) -> None:
 
 
 def test_keys_go_there_and_back(golden: Golden) -> None:
-    back = golden.keys.to_theirs(golden.model.network.state_dict())
-    assert back.keys() == golden.official.keys()
-    assert all(torch.equal(back[key], value) for key, value in golden.official.items())
+    back, official = golden.keys.to_theirs(golden.model.network.state_dict()), load_tensors(golden.file)
+    assert keys(golden.model.system) == golden.keys
+    assert back.keys() == official.keys()
+    assert all(torch.equal(back[key], value) for key, value in official.items())
+
+
+def test_heads_are_asked_for(golden: Golden) -> None:
+    """By name; everything else that matters when nobody trains is in the shapes."""
+    with pytest.raises(UsageError, match="num_attention_heads"):
+        load_official("maskgit", golden.file)
+    heads = golden.config["config"]["model"]["generator"]["num_attention_heads"]
+    alone = load_official("maskgit", golden.file, {"num_attention_heads": heads})
+    assert isinstance(alone, Model)
+    trained = {"backbone.dropout", "condition.dropout"}
+    assert {field for field, _, _ in alone.system.diff(golden.model.system)} <= trained
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["model_type", "num_hidden_layers", "image_seq_len", "codebook_size", "condition_num_classes", "guidance_decay"],
+)
+def test_a_config_that_is_not_of_the_file_is_refused(name: str, golden: Golden) -> None:
+    with pytest.raises(UsageError, match=name):
+        load_official("maskgit", golden.file, said(golden.config) | {name: 77})
+
+
+def test_a_tokenizer_of_other_tokens_is_refused(golden: Golden) -> None:
+    """Of other ids, or of another number of them."""
+    shapes = {key: tuple(value.shape) for key, value in load_tensors(golden.file).items()}
+    sites, vocab = golden.model.system.layout.sites, golden.config["config"]["model"]["vq_model"]["codebook_size"]
+    args = Arguments("file", shapes, said(golden.config) | {"crop_size": 1})
+    assert read(args, Absent(vocab, line=sites)).layout.sites == sites
+    with pytest.raises(UsageError, match=f"makes 1 tokens .* has {sites}"):
+        read(args, Absent(vocab, stride=1))
+    with pytest.raises(UsageError, match="does not belong to the generator"):
+        read(args, Absent(vocab + 1, line=sites))
 
 
 def published() -> dict[str, tuple[Recordings, dict[str, Any]]]:
@@ -189,37 +212,26 @@ def published() -> dict[str, tuple[Recordings, dict[str, Any]]]:
     return {name: (family, entry) for family in FAMILIES for name, entry in family.published.items()}
 
 
-def size_of(entry: dict[str, Any]) -> System:
-    """Our size for a published file."""
-    return next(SIZES[size] for size, files in PUBLISHED.items() if set(files) & set(entry["checkpoint_files"]))
-
-
 @pytest.mark.parametrize("name", published())
-def test_every_published_key_and_shape(name: str) -> None:
+def test_every_published_size(name: str) -> None:
+    """What shapes and arguments say is our size, and how it is drawn; the map gives the official list, and takes it."""
     family, entry = published()[name]
-    network = assert_published(size_of(entry).network, FAMILIES[family], entry["state_dict"])
+    size = size_of(PUBLISHED, entry)
+    shapes = {key: tuple(shape) for key, (shape, _) in entry["state_dict"].items()}
+    system, found = SIZES[size], read(Arguments("the manifest", shapes, entry["constructor"]), None)
+    assert (found.tokenizer.unit, found.layout.sites) == (system.tokenizer.unit, system.layout.sites)
+    assert replace(found, tokenizer=system.tokenizer, size=system.size) == system
+    assert PUBLISHED[size].tokenizer.endswith(
+        ":" + entry["constructor"]["config"]["experiment"]["tokenizer_checkpoint"]
+    )
+    network = assert_published(system.network, FAMILIES[family], entry["state_dict"])
     assert sum(p.numel() for p in network.parameters()) == entry["n_parameters"]
-
-
-@pytest.mark.parametrize("name", published())
-def test_every_published_setting(name: str) -> None:
-    """Backbone, alphabet, sites, steps, noise and guidance are those of the published configuration."""
-    family, entry = published()[name]
-    official = entry["constructor"]["config"]["model"]
-    size, expected, drawn = size_of(entry), system_of(official, family.name), official["generator"]
-    assert (size.tokenizer.unit, size.layout.sites) == (expected.tokenizer.unit, expected.layout.sites)
-    assert size.condition == expected.condition
-    assert size.backbone.mixer == expected.backbone.mixer  # type: ignore[attr-defined]
-    assert size.order == falling(drawn["randomize_temperature"], entry["constructor"]["num_sample_steps"])
-    steps = size.order.counts(size.layout)
-    guided = {
-        "linear": Ramp(from_extra(drawn["guidance_scale"])),
-        "power-cosine": CosineRamp(drawn["guidance_scale"], 3.0),
-    }
-    assert size.guidance.scales(steps) == guided[drawn["guidance_decay"]].scales(steps)
 
 
 @next(iter(FAMILIES)).needed
 def test_published_files_are_those_of_the_manifest() -> None:
-    files = {file for _, entry in published().values() for file in entry["checkpoint_files"]}
-    assert {file for files in PUBLISHED.values() for file in files} == files
+    """Every size is there, in the first of the repositories that the manifest names."""
+    entries = [entry for _, entry in published().values()]
+    assert {size_of(PUBLISHED, entry) for entry in entries} == PUBLISHED.keys()
+    homes = {found.network.split(":")[0] for found in PUBLISHED.values()}
+    assert {entry["checkpoint_repo"].split()[1] for entry in entries} == homes

@@ -6,18 +6,23 @@ Recordings lie in the folder that NEXTSET_PARITY names. All sizes and seeds come
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from nextset.folders import load_exactly
+from nextset import UsageError
+from nextset.family import Arguments
+from nextset.folders import load_tensors
 from nextset.layout import Tokens, grid
-from nextset.tokenizers.maskgit_vq import KEYS, MaskGITVQ, MaskGITVQModule
+from nextset.official.maskgit_vq import CODER, KEYS, read
+from nextset.tokenizers.maskgit_vq import MaskGITVQModule
+from nextset.weights import load_official
 
-from .recordings import Recordings, assert_published, near
+from .recordings import Recordings, assert_published, near, numbers
 
 RECORDED = Recordings("maskgit_vq"), Recordings("maskgit_vq16")
 ATOL = 2e-4
@@ -27,25 +32,15 @@ ATOL = 2e-4
 class Golden:
     """One recorded instance."""
 
-    official: dict[str, Tensor]
+    file: Path
+    config: dict[str, Any]
     io: dict[str, Tensor]
     module: MaskGITVQModule
 
 
-def spec_of(config: dict[str, Any]) -> MaskGITVQ:
-    """Our spec for the official configuration."""
-    nets, codes = config["encoder_decoder_config"], config["quantizer_args"]
-    assert nets["z_channels"] == codes["embedding_dim"]
-    assert nets["num_resolutions"] == len(nets["channel_mult"])
-    return MaskGITVQ(
-        vocab=codes["num_embeddings"],
-        dim=codes["embedding_dim"],
-        width=nets["hidden_channels"],
-        multipliers=tuple(nets["channel_mult"]),
-        blocks=nets["num_res_blocks"],
-        groups=config["patched_num_groups"],
-        channels=nets["num_channels"],
-    )
+def said(config: dict[str, Any]) -> dict[str, Any]:
+    """The official arguments, and the constant that was patched."""
+    return config["encoder_decoder_config"] | config["quantizer_args"] | {"num_groups": config["patched_num_groups"]}
 
 
 @pytest.fixture(scope="module", params=RECORDED, ids=lambda recorded: recorded.name)
@@ -53,9 +48,10 @@ def golden(request: pytest.FixtureRequest) -> Golden:
     """A recording and our module with its weights."""
     recorded: Recordings = request.param
     recorded.require()
-    official, module = recorded.tensors("weights"), spec_of(recorded.read("config.json")).build().eval()
-    load_exactly(module, KEYS.to_ours(official), recorded.name)
-    return Golden(official, recorded.tensors("io"), module)
+    config, file = said(recorded.read("config.json")), recorded.folder / "weights.safetensors"
+    module = load_official("maskgit-vq", file, config)
+    assert isinstance(module, MaskGITVQModule)
+    return Golden(file, config, recorded.tensors("io"), module)
 
 
 def unit(images: Tensor) -> Tensor:
@@ -102,14 +98,36 @@ def test_distances(golden: Golden) -> None:
 
 
 def test_keys_go_there_and_back(golden: Golden) -> None:
-    back = KEYS.to_theirs(golden.module.state_dict())
-    assert back.keys() == golden.official.keys()
-    assert all(torch.equal(back[key], value) for key, value in golden.official.items())
+    back, official = KEYS.to_theirs(golden.module.state_dict()), load_tensors(golden.file)
+    assert back.keys() == official.keys()
+    assert all(torch.equal(back[key], value) for key, value in official.items())
+
+
+def test_the_shapes_show_all_but_the_groups(golden: Golden) -> None:
+    """Of which there are 32 where nobody says otherwise, as in the published file; where that cannot be, they are asked for."""
+    sizes = {key: tuple(value.shape) for key, value in load_tensors(golden.file).items()}
+    rest = {name: golden.config[name] for name in ("commitment_cost",)}
+    assert read(Arguments("file", sizes, rest | {"num_groups": golden.module.spec.groups})) == golden.module.spec
+    if golden.module.spec.width % 32:
+        with pytest.raises(UsageError, match="num_groups"):
+            read(Arguments("file", sizes, rest))
+    else:
+        assert read(Arguments("file", sizes, rest)) == replace(golden.module.spec, groups=32)
+
+
+@pytest.mark.parametrize("name", ["num_embeddings", "channel_mult", "num_res_blocks", "z_channels", "dropout"])
+def test_a_config_that_is_not_of_the_file_is_refused(name: str, golden: Golden) -> None:
+    with pytest.raises(UsageError, match=name):
+        load_official("maskgit-vq", golden.file, golden.config | {name: 77})
 
 
 @pytest.mark.parametrize("name", RECORDED[0].published)
 def test_published_files_fit(name: str) -> None:
-    """The default spec is the published one."""
+    """What their shapes and arguments say is the size that we list for their file."""
     entry = RECORDED[0].published[name]
-    module = assert_published(MaskGITVQ().build, KEYS, entry["state_dict"])
+    shapes = {key: tuple(shape) for key, (shape, _) in entry["state_dict"].items()}
+    spec = read(Arguments("the manifest", shapes, numbers(entry["constructor"])))
+    files = [f"{entry['checkpoint_repo'].removeprefix('huggingface ')}:{file}" for file in entry["checkpoint_files"]]
+    assert [CODER.sizes[size] for size, found in CODER.published.items() if found.tokenizer in files] == [spec]
+    module = assert_published(spec.build, KEYS, entry["state_dict"])
     assert sum(p.numel() for p in module.parameters()) == entry["n_parameters"]

@@ -6,23 +6,25 @@ logits (measured noise 1.2e-5), 2e-5 for probabilities, 2e-6 for scales, ids exa
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from nextset import Model, folders
+from nextset import Model, UsageError
 from nextset.decode import Constant, Guidance, PowerCosine
-from nextset.official.rar import KEYS
+from nextset.family import Arguments
+from nextset.official.rar import FAMILY, KEYS, PUBLISHED, read
 from nextset.orders import Plan
-from nextset.systems.rar import PUBLISHED, SIZES, rar
-from nextset.tokenizers.pixel import Pixel
+from nextset.systems.rar import SIZES
+from nextset.tokenizers.maskgit_vq import MaskGITVQ
+from nextset.weights import load_official
 
-from .recordings import Recorder, Recordings, assert_published, near
+from .recordings import Recorder, Recordings, assert_files, assert_published, assert_read, near, size_of
 
 RECORDED = Recordings("rar")
+FILE = RECORDED.folder / "weights.safetensors"
 pytestmark = RECORDED.needed
 LOGITS, PROBABILITIES, SCALES = 1e-4, 2e-5, 2e-6
 UNUSED = {"embeddings.weight", "pos_embed", "target_aware_pos_embed", "timesteps_embeddings"}  # with rows nobody reads
@@ -33,21 +35,16 @@ def official() -> dict[str, Tensor]:
     return RECORDED.tensors("weights")
 
 
+def said(config: dict[str, Any]) -> dict[str, Any]:
+    """The official constructor arguments, without dropout, as the calls were."""
+    return config["config"] | {"dropout": 0.0, "attn_drop": 0.0}
+
+
 @pytest.fixture(scope="module")
-def model(config: dict[str, Any], official: dict[str, Tensor]) -> Model:
-    """Our system of the official constructor arguments, with the official weights; any alphabet will do for tokens."""
-    generator = config["config"]["model"]["generator"]
-    system = rar(
-        generator["num_hidden_layers"],
-        generator["num_attention_heads"],
-        generator["hidden_size"],
-        generator["intermediate_size"],
-        math.isqrt(generator["image_seq_len"]),
-        Pixel(config["config"]["model"]["vq_model"]["codebook_size"]),
-        generator["condition_num_classes"],
-    )
-    built = system.build().eval()
-    folders.load_exactly(built.network, KEYS.to_ours(official), RECORDED.name)
+def model(config: dict[str, Any]) -> Model:
+    """The official weights, without their tokenizer."""
+    built = load_official("rar", FILE, said(config))
+    assert isinstance(built, Model)
     return built
 
 
@@ -142,33 +139,36 @@ def test_weights_go_back(model: Model, official: dict[str, Tensor]) -> None:
     }
 
 
-@pytest.mark.parametrize("name", RECORDED.published)
-def test_every_published_key_and_shape(name: str) -> None:
-    """Built without memory; the map gives the official list, and takes it."""
-    entry = RECORDED.published[name]
-    system = SIZES[next(size for size, files in PUBLISHED.items() if list(files) == entry["checkpoint_files"])]
-    assert_published(system.network, KEYS, entry["state_dict"])
+def test_the_shapes_show_all_sizes(model: Model) -> None:
+    """A file alone is the same model, but for what only a training would show."""
+    alone = load_official("rar", FILE)
+    assert isinstance(alone, Model)
+    drops = {"backbone.dropout", "backbone.feedforward.inner", "condition.dropout"}
+    assert {field for field, _, _ in alone.system.diff(model.system)} <= drops
+
+
+@pytest.mark.parametrize(
+    "name", ["num_hidden_layers", "num_attention_heads", "image_seq_len", "codebook_size", "attn_drop"]
+)
+def test_a_config_that_is_not_of_the_file_is_refused(name: str, config: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=name):
+        load_official("rar", FILE, said(config) | {name: 77})
+
+
+def test_a_tokenizer_of_other_codes_is_refused(config: dict[str, Any], official: dict[str, Tensor]) -> None:
+    shapes = {key: tuple(value.shape) for key, value in official.items()}
+    with pytest.raises(UsageError, match="does not belong to the generator"):
+        read(Arguments("file", shapes, said(config)), MaskGITVQ(vocab=len(official["lm_head.weight"]) + 1))
 
 
 @pytest.mark.parametrize("name", RECORDED.published)
 def test_every_published_size(name: str) -> None:
-    """Arguments and sampling are those of the manifest."""
+    """What shapes and arguments say is our size, and how it is drawn; the map gives the official list, and takes it."""
     entry = RECORDED.published[name]
-    size, constructor = SIZES[name.removeprefix("RAR-").lower()], entry["constructor"]
-    generator, sampling = constructor["RAR_config"]["model"]["generator"], constructor["sampling"]
-    widths = [generator[key] for key in ("num_hidden_layers", "num_attention_heads", "hidden_size")]
-    expected = rar(*widths, generator["intermediate_size"], classes=generator["condition_num_classes"])
-    hidden = size.backbone.feedforward.hidden or 4 * size.backbone.width  # type: ignore[attr-defined]
-    assert hidden == generator["intermediate_size"]
-    differs = {"backbone.feedforward.hidden", "guidance", "guidance.scale", "guidance.power", "pick.temperature"}
-    assert {field for field, _, _ in size.diff(expected)} <= differs
-    assert size.backbone.dropout == generator["dropout"] == generator["attn_drop"]  # type: ignore[attr-defined]
-    assert size.condition.dropout == generator["class_label_dropout"]  # type: ignore[attr-defined]
-    assert size.layout.sites == generator["image_seq_len"]
-    assert size.guidance == PowerCosine(sampling["guidance_scale"], sampling["guidance_scale_pow"])
-    assert size.pick.temperature == sampling["randomize_temperature"]
+    system = SIZES[size_of(PUBLISHED, entry)]
+    assert_read(FAMILY, entry, entry["constructor"], system, drawn=())
+    assert_published(system.network, KEYS, entry["state_dict"])
 
 
 def test_published_files_are_those_of_the_manifest() -> None:
-    files = {file for entry in RECORDED.published.values() for file in entry["checkpoint_files"]}
-    assert {file for files in PUBLISHED.values() for file in files} == files
+    assert_files(PUBLISHED, RECORDED.published.values())
