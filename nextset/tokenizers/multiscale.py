@@ -11,7 +11,7 @@ Legend: B batch, C image channels, D width of a code, h, w sides of the latent m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -269,75 +269,3 @@ class MultiScaleVQ(Convolutional):
     def build(self) -> MultiScaleVQModule:
         """The module, with fresh weights."""
         return MultiScaleVQModule(self)
-
-
-@dataclass(frozen=True)
-class OfficialKeys:
-    """VAR's names for ours, by the beginnings of words of a dotted key, and back; its decoder counts levels from the picture.
-
-    The codebook's own statistics do not travel: they start afresh.
-    """
-
-    words: Mapping[str, str]
-
-    def to_ours(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """An official state dict under our names. Keys that are not understood keep their names, to be reported."""
-        levels = 1 + max((int(key.split(".")[2]) for key in state if key.startswith("decoder.up.")), default=0)
-        ours = {}
-        for key, value in state.items():
-            name = f".{key}."
-            for mine, theirs in self.words.items():
-                name = name.replace(f".{theirs}.", f".{mine}.")
-            for side in ("down", "up"):
-                name = name.replace(f".{side}sample.", ".resample.").replace(f"coder.{side}.", "coder.levels.")
-            ours[_turned(name[1:-1], levels)] = value
-        codes = ours.get("codebook.weight")
-        if codes is not None:
-            ours["codebook.hits"] = codes.new_zeros(len(codes))
-            ours["codebook.batches"] = torch.zeros((), dtype=torch.int64, device=codes.device)
-        return ours
-
-    def to_theirs(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """A state dict of `MultiScaleVQModule` under the official names."""
-        levels = 1 + max(int(key.split(".")[2]) for key in state if key.startswith("decoder.levels."))
-        theirs = {}
-        for key, value in state.items():
-            side = "down" if key.startswith("encoder") else "up"
-            name = f".{_turned(key, levels)}.".replace(".resample.", f".{side}sample.").replace(".levels.", f".{side}.")
-            for mine, official in self.words.items():
-                name = name.replace(f".{mine}.", f".{official}.")
-            if key not in ("codebook.hits", "codebook.batches"):
-                theirs[name[1:-1]] = value
-        return theirs
-
-
-def _turned(key: str, levels: int) -> str:
-    """Levels of a decoder counted from the other end."""
-    words = key.split(".")
-    if key.startswith("decoder.levels."):
-        words[2] = str(levels - 1 - int(words[2]))
-    return ".".join(words)
-
-
-WORDS = {
-    "middle.0": "mid.block_1",
-    "middle.1": "mid.attn_1",
-    "middle.2": "mid.block_2",
-    "blocks": "block",
-    "attention": "attn",
-    "shortcut": "nin_shortcut",
-    "out": "proj_out",
-    "codebook": "quantize.embedding",
-    "hits": "quantize.ema_vocab_hit_SV",
-    "narrow": "quant_conv",
-    "widen": "post_quant_conv",
-}
-
-
-def official_keys(shared: int = 4) -> OfficialKeys:
-    """Where phis are as many as `shared` says: 1 is the same for all scales, 0 one a scale."""
-    mine, theirs = {0: ("phis", ""), 1: ("phis.0", ".qresi")}.get(shared, ("phis", ".qresi_ls"))
-    return OfficialKeys({**WORDS, mine: f"quantize.quant_resi{theirs}"})
-
-
-KEYS = official_keys()

@@ -6,7 +6,6 @@ Recordings lie in the folder that NEXTSET_PARITY names; sizes and scales come fr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,10 +13,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from nextset.folders import load_exactly
+from nextset.family import Arguments
 from nextset.layout import Tokens, pyramid
-from nextset.official.hart import Keys, keys_of, tokenizer_of
-from nextset.tokenizers.hybrid import HybridVQ, HybridVQModule, Split
+from nextset.official import multiscale
+from nextset.official.hart import CODER, OfficialKeys
+from nextset.tokenizers.hybrid import HybridVQModule, Split
+from nextset.weights import load_official
 
 from .recordings import Recordings, assert_published, near
 
@@ -31,7 +32,6 @@ class Golden:
     """The recordings, and our module with their weights."""
 
     io: dict[str, Tensor]
-    keys: Keys
     module: HybridVQModule
 
     @property
@@ -50,19 +50,16 @@ class Golden:
         return module.loss(self.io["tok_pixels"])
 
 
-def spec_of(constructor: Mapping[str, Any]) -> tuple[HybridVQ, Keys]:
-    """Our spec and key map of the official constructor arguments; blocks a level are patched in."""
-    config = constructor["HARTAutoEncoderConfig"]
-    patched = next((v for k, v in constructor.items() if "override" in k), {})
-    return tokenizer_of(config, patched.get("num_res_blocks", 2)), keys_of(config)
+@pytest.fixture(scope="module")
+def config() -> dict[str, Any]:
+    return RECORDED.read("config.json")["constructor"]
 
 
 @pytest.fixture(scope="module")
-def golden() -> Golden:
-    spec, keys = spec_of(RECORDED.read("config.json")["constructor"])
-    module = spec.build().eval()
-    load_exactly(module, keys.to_ours(RECORDED.tensors("weights_vae")), "weights_vae")
-    return Golden(RECORDED.tensors("io"), keys, module)
+def golden(config: dict[str, Any]) -> Golden:
+    module = load_official("hart", RECORDED.folder / "weights_vae.safetensors", config)
+    assert isinstance(module, HybridVQModule)
+    return Golden(RECORDED.tensors("io"), module)
 
 
 @torch.no_grad()
@@ -112,9 +109,10 @@ def test_training_with_the_rest(golden: Golden) -> None:
         near(figures["codebook"], golden.io["forward_cont_vq_loss"][0], LATENTS)
 
 
-def test_keys_go_there_and_back(golden: Golden) -> None:
+def test_keys_go_there_and_back(golden: Golden, config: dict[str, Any]) -> None:
     official = RECORDED.tensors("weights_vae")
-    back = golden.keys.to_theirs(golden.module.state_dict())
+    shared = config["HARTAutoEncoderConfig"].get("share_quant_resi", 4)
+    back = OfficialKeys(multiscale.OfficialKeys(shared), golden.scales).to_theirs(golden.module.state_dict())
     assert back.keys() == official.keys()
     for key, value in official.items():
         assert torch.equal(back[key], value), key
@@ -122,7 +120,10 @@ def test_keys_go_there_and_back(golden: Golden) -> None:
 
 @pytest.mark.parametrize("name", RECORDED.published)
 def test_every_published_key_and_shape(name: str) -> None:
+    """Both ways, on the meta device; the sizes that shapes and constructor say are those of the catalogue."""
     entry = RECORDED.published[name]
-    spec, keys = spec_of(entry["constructor"])
-    module = assert_published(spec.build, keys, entry["state_dict"])
+    shapes = {key: tuple(shape) for key, (shape, _) in entry["state_dict"].items()}
+    spec = CODER.read(Arguments("the manifest", shapes, entry["constructor"]))
+    assert spec in CODER.sizes.values()
+    module = assert_published(spec.build, CODER.keys(spec), entry["state_dict"])
     assert sum(p.numel() for p in module.parameters()) == entry["parameters"]

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from nextset.errors import UsageError
 from nextset.layout import Tokens, pyramid
-from nextset.tokenizers.multiscale import KEYS, MultiScaleVQ, MultiScaleVQModule, official_keys, phi_of
+from nextset.official.multiscale import KEYS, OfficialKeys
+from nextset.tokenizers.multiscale import MultiScaleVQ, MultiScaleVQModule, phi_of
 
 TINY = MultiScaleVQ(32, 4, (1, 2, 4), width=8, multipliers=(1, 2), blocks=1, groups=4, channels=1)
 
@@ -141,7 +142,7 @@ def test_keys_there_and_back() -> None:
 )
 def test_names_of_phis(shared: int, phis: int, name: str) -> None:
     """One for all scales, one a scale, and some that scales share are called differently."""
-    state, keys = dataclasses.replace(TINY, phis=phis).build().state_dict(), official_keys(shared)
+    state, keys = dataclasses.replace(TINY, phis=phis).build().state_dict(), OfficialKeys(shared)
     official = keys.to_theirs(state)
     assert f"quantize.quant_resi.{name}" in official
     assert keys.to_ours(official).keys() == state.keys()
