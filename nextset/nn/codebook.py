@@ -58,7 +58,7 @@ class Codebook(nn.Module):
         """Quantises latents (..., D); in training mode their codes are counted."""
         with full_precision(latents.device):
             z = self.placed(latents)
-            ids = self._closest(z)
+            ids = _closest(z, self.placed(self.weight))
             codes = self.embed(ids)
             loss = F.mse_loss(codes, z.detach()) + self.beta * F.mse_loss(z, codes.detach())
             vectors = z + (codes - z).detach()
@@ -79,15 +79,14 @@ class Codebook(nn.Module):
     def nearest(self, latents: Tensor) -> Tensor:
         """Ids (...) of the nearest codes to latents (..., D): the largest z.e - |e|^2 / 2."""
         with full_precision(latents.device):
-            return self._closest(self.placed(latents))
+            return _closest(self.placed(latents), self.placed(self.weight))
 
     @torch.no_grad()
-    def _closest(self, placed: Tensor) -> Tensor:
-        codes = self.placed(self.weight)
-        bias = -0.5 * codes.square().sum(-1)
-        rows = placed.flatten(0, -2).split(max(1, LARGEST_TABLE // self.vocab))
-        ids = [torch.addmm(bias.to(z.dtype), z, codes.to(z.dtype).T).argmax(-1) for z in rows]
-        return torch.cat(ids).view(placed.shape[:-1])
+    def aligned(self, latents: Tensor) -> Tensor:
+        """Ids (...) of the codes of the smallest angle to latents (..., D), whatever their lengths."""
+        with full_precision(latents.device):
+            codes = F.normalize(at_least_float32(self.weight), dim=-1)
+            return _closest(F.normalize(at_least_float32(latents), dim=-1), codes)
 
     # -- statistics
 
@@ -138,3 +137,11 @@ class Codebook(nn.Module):
             dist.broadcast(self.weight.data, 0)
             dist.broadcast(self.hits, 0)
         return moved
+
+
+@torch.no_grad()
+def _closest(latents: Tensor, codes: Tensor) -> Tensor:
+    bias = -0.5 * codes.square().sum(-1)
+    rows = latents.flatten(0, -2).split(max(1, LARGEST_TABLE // len(codes)))
+    ids = [torch.addmm(bias.to(z.dtype), z, codes.to(z.dtype).T).argmax(-1) for z in rows]
+    return torch.cat(ids).view(latents.shape[:-1])

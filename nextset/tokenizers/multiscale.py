@@ -3,14 +3,15 @@
     rest = f;  for every scale k:  z = area(rest, side k), ids_k = nearest(z), h = phi_k(bicubic(code[ids_k])), rest -= h
 
 f_hat_k, the sum of h up to scale k, is what scale k + 1 is predicted from (by area), and what is decoded at the end. phi(x) =
-(1 - blend) x + blend conv(x), of which a few are shared among scales. The loop runs in at least float32.
+(1 - blend) x + blend conv(x), of which a few are shared among scales. The loop runs in at least float32. Nearest is by distance, or
+by angle.
 
 Legend: B batch, C image channels, D width of a code, h, w sides of the latent map, N sites of all scales, n of some, K scales.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,15 +33,30 @@ KEEP = 0.99  # of the running average of hits a scale
 
 @dataclass(frozen=True)
 class Residuals:
-    """Of every scale the ids (B, n), what they were nearest to (B, n, D), and the sum f_hat (B, D, h, w) so far."""
+    """Of every scale the ids (B, n), what they were nearest to (B, n, D), and the sum f_hat (B, D, h, w) so far; what is left at last."""
 
     ids: list[Tensor]
     asked: list[Tensor]
     sums: list[Tensor]
+    rest: Tensor
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Latents of a training batch (B, D, h, w) with gradient, the sum of all their scales, and the loss of the codes, a scalar."""
+
+    latents: Tensor
+    total: Tensor
+    codebook: Tensor
+
+    @property
+    def straight(self) -> Tensor:
+        """The sum, whose gradient goes straight to the latents."""
+        return self.latents + (self.total - self.latents).detach()
 
 
 class MultiScaleVQModule(TokenizerModule):
-    """Encoder, codebook, phi convolutions, decoder, 3x3 convolutions to and from the codebook, and hits of codes a scale (K, V)."""
+    """Encoder, codebook, phi convolutions, decoder, convolutions to and from the codebook, and hits of codes a scale (K, V)."""
 
     hits: Tensor
 
@@ -49,10 +65,11 @@ class MultiScaleVQModule(TokenizerModule):
         self.spec = spec
         net = (spec.width, spec.multipliers, spec.blocks)
         self.encoder = Encoder(spec.channels, *net, out=spec.dim, groups=spec.groups)
-        self.narrow = nn.Conv2d(spec.dim, spec.dim, 3, padding=1)
+        self.narrow = nn.Conv2d(spec.dim, spec.dim, spec.kernel, padding=spec.kernel // 2)
         self.codebook = Codebook(spec.vocab, spec.dim, spec.beta, normalise=False)
-        self.phis = nn.ModuleList(nn.Conv2d(spec.dim, spec.dim, 3, padding=1) for _ in range(spec.phis))
-        self.widen = nn.Conv2d(spec.dim, spec.dim, 3, padding=1)
+        phis = spec.phis if spec.blend else 0
+        self.phis = nn.ModuleList(nn.Conv2d(spec.dim, spec.dim, 3, padding=1) for _ in range(phis))
+        self.widen = nn.Conv2d(spec.dim, spec.dim, spec.kernel, padding=spec.kernel // 2)
         self.decoder = Decoder(spec.dim, *net, channels=spec.channels, groups=spec.groups)
         self.register_buffer("hits", torch.zeros(len(spec.sides), spec.vocab))
 
@@ -60,36 +77,53 @@ class MultiScaleVQModule(TokenizerModule):
         """What is quantised, (B, D, h, w). Raises UsageError for images that do not fit."""
         return self.narrow(self.encoder(self.spec.fitting(images).to(self.narrow.weight.dtype)))
 
-    def quantise(self, latents: Tensor, blocks: tuple[Block, ...]) -> Residuals:
+    def blocks(self, images: Tensor) -> tuple[Block, ...]:
+        """Height and width of every scale of images of this size."""
+        return tuple(block[-2:] for block in self.spec.layout((images.shape[-2], images.shape[-1])).blocks)
+
+    def nearest(self, asked: Tensor) -> Tensor:
+        """Ids (...) of the codes nearest to (..., D), as the spec says."""
+        return self.codebook.aligned(asked) if self.spec.angle else self.codebook.nearest(asked)
+
+    def quantise(
+        self,
+        latents: Tensor,
+        blocks: tuple[Block, ...],
+        scales: int | None = None,
+        nearest: Callable[[Tensor], Tensor] | None = None,
+    ) -> Residuals:
         """The loop above over latents (B, D, h, w) and scales of these heights and widths, the last of which is (h, w).
 
-        Sums carry the gradient of codes and phi, not of the latents.
+        It ends after `scales` of them, None: after all; `nearest` chooses ids, None: the module's own. Sums carry the gradient of codes
+        and phi, not of the latents.
         """
+        nearest = nearest or self.nearest
         with full_precision(latents.device):
-            rest, found = at_least_float32(latents.detach()), Residuals([], [], [])
-            for k, block in enumerate(blocks):
-                asked = _by_area(rest, block)
-                ids = self.codebook.nearest(asked)
-                added = self._added(ids, blocks, k)
+            rest, ids, asked = at_least_float32(latents.detach()), [], []
+            sums: list[Tensor] = []
+            for k, block in enumerate(blocks[:scales]):
+                asked.append(_by_area(rest, block))
+                ids.append(nearest(asked[k]))
+                added = self._added(ids[k], blocks, k)
                 rest = rest - added.detach()
-                found.ids.append(ids)
-                found.asked.append(asked)
-                found.sums.append(found.sums[-1] + added if found.sums else added)
-        return found
+                sums.append(sums[-1] + added if sums else added)
+        return Residuals(ids, asked, sums, rest)
 
     def _added(self, ids: Tensor, blocks: tuple[Block, ...], scale: int) -> Tensor:
         """What ids (B, n) of a scale add to the sum, (B, D, h, w)."""
         codes = self.codebook.embed(ids).transpose(1, 2).unflatten(2, blocks[scale])
         if blocks[scale] != blocks[-1]:
             codes = F.interpolate(codes, blocks[-1], mode="bicubic")
+        if not self.phis:
+            return codes
         phi, blend = self.phis[phi_of(scale, len(blocks), len(self.phis))], self.spec.blend
         assert isinstance(phi, nn.Conv2d)
         assert phi.bias is not None
         turned = F.conv2d(codes, phi.weight.to(codes.dtype), phi.bias.to(codes.dtype), padding=1)
         return codes.lerp(turned, blend)
 
-    def _sums(self, tokens: Tokens, scales: int) -> list[Tensor]:
-        """f_hat after each of the first `scales` scales."""
+    def sums(self, tokens: Tokens, scales: int) -> list[Tensor]:
+        """f_hat (B, D, h, w) after each of the first `scales` scales."""
         blocks, ends = tuple(block[-2:] for block in tokens.layout.blocks), (0, *tokens.layout.ends)
         sums: list[Tensor] = []
         with full_precision(tokens.data.device):
@@ -101,9 +135,8 @@ class MultiScaleVQModule(TokenizerModule):
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tokens:
         """Ids (B, N) of all scales, coarse to fine."""
-        layout = self.spec.layout((images.shape[-2], images.shape[-1]))
-        found = self.quantise(self.latents(images), tuple(block[-2:] for block in layout.blocks))
-        return Tokens(torch.cat(found.ids, dim=1), layout)
+        found = self.quantise(self.latents(images), self.blocks(images))
+        return Tokens(torch.cat(found.ids, dim=1), self.spec.layout((images.shape[-2], images.shape[-1])))
 
     def embed(self, ids: Tensor) -> Tensor:
         """Codes of ids (B, n), (B, n, D)."""
@@ -111,16 +144,16 @@ class MultiScaleVQModule(TokenizerModule):
 
     def feedback(self, tokens: Tokens, scales: range) -> Tensor:
         """f_hat after the scale before each, by area at its side, (B, n, D)."""
-        sums = self._sums(tokens, scales.stop - 1)
+        sums = self.sums(tokens, scales.stop - 1)
         return torch.cat([_by_area(sums[k - 1], tokens.layout.blocks[k][-2:]) for k in scales], dim=1)
 
     def decode(self, tokens: Tokens) -> Tensor:
         """Images (B, C, H, W), not clamped."""
-        return self.paint(self._sums(tokens, len(tokens.layout.blocks))[-1])
+        return self.paint(self.sums(tokens, len(tokens.layout.blocks))[-1])
 
     def sketch(self, tokens: Tokens, scales: int) -> Tensor:
         """What the sum shows after `scales` scales."""
-        return self.paint(self._sums(tokens, scales)[-1])
+        return self.paint(self.sums(tokens, scales)[-1])
 
     def paint(self, sums: Tensor) -> Tensor:
         """Images (B, C, H, W) of f_hat (B, D, h, w), with gradient."""
@@ -132,18 +165,25 @@ class MultiScaleVQModule(TokenizerModule):
         The codebook's loss is the mean over scales of |f_hat_k - sg(f)|^2 + beta |sg(f_hat_k) - f|^2; the gradient of the picture
         goes straight through f_hat to f. In training mode codes are counted.
         """
-        layout = self.spec.layout((images.shape[-2], images.shape[-1]))
+        fitted = self.fit(images)
+        return self.figures(images, fitted.straight, fitted.codebook)
+
+    def fit(self, images: Tensor) -> Fitted:
+        """What a loss on images is made of. In training mode their codes are counted."""
         latents = self.latents(images)
-        found = self.quantise(latents, tuple(block[-2:] for block in layout.blocks))
+        found = self.quantise(latents, self.blocks(images))
         with full_precision(images.device):
             f = at_least_float32(latents)
             codes = torch.stack([F.mse_loss(total, f.detach()) for total in found.sums]).mean()
             commitment = torch.stack([F.mse_loss(f, total.detach()) for total in found.sums]).mean()
-            codebook = codes + self.spec.beta * commitment
-            straight = f + (found.sums[-1] - f).detach()
+            fitted = Fitted(f, found.sums[-1], codes + self.spec.beta * commitment)
         if self.training:
             self._count(found.ids)
-        reconstruction = self.paint(straight)
+        return fitted
+
+    def figures(self, images: Tensor, painted: Tensor, codebook: Tensor) -> dict[str, Tensor]:
+        """Those of `loss` where latents (B, D, h, w) are `painted` and the loss of their codes is `codebook`."""
+        reconstruction = self.paint(painted)
         pixel = F.mse_loss(at_least_float32(reconstruction), at_least_float32(images))
         usage = (self.hits >= ALIVE * self.hits.mean(1, keepdim=True).clamp_min(1e-12)).float().mean(1)
         return {
@@ -169,8 +209,7 @@ class MultiScaleVQModule(TokenizerModule):
     @torch.no_grad()
     def revive(self, images: Tensor) -> int:
         """Moves unused codes onto what is asked of the codebook at all scales for `images`; how many moved."""
-        layout = self.spec.layout((images.shape[-2], images.shape[-1]))
-        found = self.quantise(self.latents(images), tuple(block[-2:] for block in layout.blocks))
+        found = self.quantise(self.latents(images), self.blocks(images))
         return self.codebook.revive(torch.cat(found.asked, dim=1).flatten(0, 1))
 
 
@@ -192,8 +231,9 @@ def phi_of(scale: int, scales: int, phis: int) -> int:
 class MultiScaleVQ(Convolutional):
     """`vocab` codes of width `dim`, quantised at every one of `sides`, the last of which is that of the latent map.
 
-    Nets as in `VQ`, from and to `dim` channels. `phis` convolutions are shared among the scales, each blended in by `blend`;
-    `beta` weighs the commitment of latents.
+    Nets as in `VQ`, from and to `dim` channels, with convolutions of side `kernel` around the codes. `phis` convolutions are shared
+    among the scales, each blended in by `blend` (0: there are none); `beta` weighs the commitment of latents. `angle`: the nearest
+    code is that of the smallest angle.
     """
 
     vocab: int
@@ -207,10 +247,14 @@ class MultiScaleVQ(Convolutional):
     beta: float = 0.25
     phis: int = 4
     blend: float = 0.5
+    kernel: int = 3
+    angle: bool = False
 
     def __post_init__(self) -> None:
         if not self.sides:
             raise UsageError(f"{self}: sides must not be empty")
+        if self.kernel < 1 or self.kernel % 2 == 0:
+            raise UsageError(f"{self}: kernel must be odd, so that maps keep their size")
         self.check(self.dim, self.phis, *self.sides, vocab=self.vocab)
 
     @property
@@ -225,69 +269,3 @@ class MultiScaleVQ(Convolutional):
     def build(self) -> MultiScaleVQModule:
         """The module, with fresh weights."""
         return MultiScaleVQModule(self)
-
-
-@dataclass(frozen=True)
-class OfficialKeys:
-    """VAR's names for ours, by the beginnings of words of a dotted key, and back; its decoder counts levels from the picture.
-
-    The codebook's own statistics do not travel: they start afresh.
-    """
-
-    words: Mapping[str, str]
-
-    def to_ours(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """An official state dict under our names. Keys that are not understood keep their names, to be reported."""
-        levels = 1 + max((int(key.split(".")[2]) for key in state if key.startswith("decoder.up.")), default=0)
-        ours = {}
-        for key, value in state.items():
-            name = f".{key}."
-            for mine, theirs in self.words.items():
-                name = name.replace(f".{theirs}.", f".{mine}.")
-            for side in ("down", "up"):
-                name = name.replace(f".{side}sample.", ".resample.").replace(f"coder.{side}.", "coder.levels.")
-            ours[_turned(name[1:-1], levels)] = value
-        codes = ours.get("codebook.weight")
-        if codes is not None:
-            ours["codebook.hits"] = codes.new_zeros(len(codes))
-            ours["codebook.batches"] = torch.zeros((), dtype=torch.int64, device=codes.device)
-        return ours
-
-    def to_theirs(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """A state dict of `MultiScaleVQModule` under the official names."""
-        levels = 1 + max(int(key.split(".")[2]) for key in state if key.startswith("decoder.levels."))
-        theirs = {}
-        for key, value in state.items():
-            side = "down" if key.startswith("encoder") else "up"
-            name = f".{_turned(key, levels)}.".replace(".resample.", f".{side}sample.").replace(".levels.", f".{side}.")
-            for mine, official in self.words.items():
-                name = name.replace(f".{mine}.", f".{official}.")
-            if key not in ("codebook.hits", "codebook.batches"):
-                theirs[name[1:-1]] = value
-        return theirs
-
-
-def _turned(key: str, levels: int) -> str:
-    """Levels of a decoder counted from the other end."""
-    words = key.split(".")
-    if key.startswith("decoder.levels."):
-        words[2] = str(levels - 1 - int(words[2]))
-    return ".".join(words)
-
-
-KEYS = OfficialKeys(
-    {
-        "middle.0": "mid.block_1",
-        "middle.1": "mid.attn_1",
-        "middle.2": "mid.block_2",
-        "blocks": "block",
-        "attention": "attn",
-        "shortcut": "nin_shortcut",
-        "out": "proj_out",
-        "codebook": "quantize.embedding",
-        "hits": "quantize.ema_vocab_hit_SV",
-        "phis": "quantize.quant_resi.qresi_ls",
-        "narrow": "quant_conv",
-        "widen": "post_quant_conv",
-    }
-)

@@ -88,6 +88,7 @@ from nextset.orders import (
 from nextset.spec import Spec
 from nextset.tokenizers.absent import Absent
 from nextset.tokenizers.base import Tokenizer
+from nextset.tokenizers.hybrid import HybridVQ
 from nextset.tokenizers.kl_vae import KLVAE
 from nextset.tokenizers.maskgit_vq import MaskGITVQ
 from nextset.tokenizers.multiscale import MultiScaleVQ
@@ -167,6 +168,9 @@ TOYS: tuple[Spec, ...] = (
     Falling(Arccos()),
     MultiScaleVQ(8, 4, (1, 2), 8, (1, 2), blocks=1, groups=4, phis=2),
     MultiScaleVQ(8, 4, (1, 2, 4), 8, (1,), blocks=1, groups=4, channels=1, phis=1),
+    MultiScaleVQ(8, 4, (1, 2), 8, (1, 2), blocks=1, groups=4, blend=0.0, kernel=1, angle=True),
+    HybridVQ(MultiScaleVQ(8, 4, (1, 2), 8, (1, 2), blocks=1, groups=4, phis=2)),
+    HybridVQ(MultiScaleVQ(8, 4, (1, 2, 4), 8, (1,), blocks=1, groups=4, channels=1, phis=1), 0.0),
     ScalableVQ(VQ(8, 4, 8, (1, 2), blocks=1, latent=8, groups=4), (1, 2)),
     Scales(),
     Schedules((1,), ((2, 3, 1),), 0.3, (0.5,), 0),
@@ -189,9 +193,6 @@ TOYS: tuple[Spec, ...] = (
     Cells(2, 1),
     Subsamples(2, 2),
     Subsamples(1, 2),
-    Shift(),
-    Instructions(2),
-    Masked(),
     Beside(),
     Beside(modulated=False, bias=False),
     Llama(16, 2, Attention(2), hidden_multiple=16),

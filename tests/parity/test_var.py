@@ -21,9 +21,9 @@ from nextset.folders import load_exactly
 from nextset.layout import Tokens, pyramid
 from nextset.mixers import CosineAttention
 from nextset.nn.modulation import Each, Grouped
+from nextset.official.multiscale import KEYS as VAE_KEYS
 from nextset.official.var import KEYS
 from nextset.systems.var import PUBLISHED, SIZES, VAE_FILE, var
-from nextset.tokenizers.multiscale import KEYS as VAE_KEYS
 from nextset.tokenizers.multiscale import MultiScaleVQ, MultiScaleVQModule, phi_of
 
 from .recordings import Recorder, Recordings, assert_published, near

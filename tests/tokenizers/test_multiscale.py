@@ -12,7 +12,8 @@ from torch import Tensor
 
 from nextset.errors import UsageError
 from nextset.layout import Tokens, pyramid
-from nextset.tokenizers.multiscale import KEYS, MultiScaleVQ, MultiScaleVQModule, phi_of
+from nextset.official.multiscale import KEYS, OfficialKeys
+from nextset.tokenizers.multiscale import MultiScaleVQ, MultiScaleVQModule, phi_of
 
 TINY = MultiScaleVQ(32, 4, (1, 2, 4), width=8, multipliers=(1, 2), blocks=1, groups=4, channels=1)
 
@@ -136,6 +137,39 @@ def test_keys_there_and_back() -> None:
 
 
 @pytest.mark.parametrize(
+    ("shared", "phis", "name"),
+    [(1, 1, "qresi.weight"), (0, 3, "2.weight"), (3, 3, "qresi_ls.2.weight")],
+)
+def test_names_of_phis(shared: int, phis: int, name: str) -> None:
+    """One for all scales, one a scale, and some that scales share are called differently."""
+    state, keys = dataclasses.replace(TINY, phis=phis).build().state_dict(), OfficialKeys(shared)
+    official = keys.to_theirs(state)
+    assert f"quantize.quant_resi.{name}" in official
+    assert keys.to_ours(official).keys() == state.keys()
+
+
+@torch.no_grad()
+def test_without_phi_codes_are_added_as_they_are(generator: torch.Generator) -> None:
+    module = dataclasses.replace(TINY, sides=(4,), blend=0.0).build().eval()
+    assert not module.phis
+    tokens = module.encode(pictures(2, generator))
+    codes = module.embed(tokens.data).transpose(1, 2).unflatten(2, (4, 4))
+    assert torch.equal(module.decode(tokens), module.paint(codes))
+
+
+@torch.no_grad()
+def test_nearest_by_angle(generator: torch.Generator) -> None:
+    """Lengths of codes do not matter to which is chosen, but to what is added."""
+    module = dataclasses.replace(TINY, angle=True).build().eval()
+    asked = torch.randn(2, 5, 4, generator=generator)
+    similar = F.cosine_similarity(asked[:, :, None], module.codebook.weight, dim=-1)
+    assert torch.equal(module.nearest(asked), similar.argmax(-1))
+    module.codebook.weight *= torch.rand(32, 1, generator=generator) + 0.5
+    assert torch.equal(module.nearest(asked), similar.argmax(-1))
+    assert torch.equal(module.embed(torch.arange(32)), module.codebook.weight)
+
+
+@pytest.mark.parametrize(
     ("change", "word"),
     [
         ({"vocab": 1}, "vocab"),
@@ -143,6 +177,7 @@ def test_keys_there_and_back() -> None:
         ({"groups": 3}, "groups"),
         ({"channels": 2}, "channels"),
         ({"phis": 0}, "at least 1"),
+        ({"kernel": 2}, "kernel must be odd"),
     ],
 )
 def test_bad_specs(change: dict[str, Any], word: str) -> None:
