@@ -114,4 +114,5 @@ FAMILY = Family(
     Coder(coding, vq.CODER.keys),
     PUBLISHED,
     inside={"network": "mamba.", "tokenizer": "vqvae."},
+    licence="MIT",
 )

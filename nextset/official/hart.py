@@ -51,4 +51,4 @@ def read(args: Arguments) -> HybridVQ:
     return HybridVQ(multiscale.read(args))
 
 
-CODER = Coder(read, keys, {"256": HybridVQ(VAE)})
+CODER = Coder(read, keys, {"256": HybridVQ(VAE)}, licence="MIT")

@@ -140,4 +140,4 @@ PUBLISHED = {
     f"titok-{size}": Published(f"{HOME}:generator_titok_{file}.bin", f"{HOME}:tokenizer_titok_{file}.bin")
     for size, file in (("l-32", "l32"), ("b-64", "b64"), ("s-128", "s128"))
 }
-FAMILY = Family(read, keys, maskgit_vq.CODER, PUBLISHED)
+FAMILY = Family(read, keys, maskgit_vq.CODER, PUBLISHED, licence="Apache-2.0")

@@ -46,4 +46,10 @@ def read(args: Arguments) -> MaskGITVQ:
 
 
 FILE = "fun-research/TiTok:maskgit-vqgan-imagenet-f16-256.bin"
-CODER = Coder(read, keys=lambda spec: KEYS, sizes={"16": MaskGITVQ()}, published={"16": Published(tokenizer=FILE)})
+CODER = Coder(
+    read,
+    keys=lambda spec: KEYS,
+    sizes={"16": MaskGITVQ()},
+    published={"16": Published(tokenizer=FILE)},
+    licence="Apache-2.0",
+)

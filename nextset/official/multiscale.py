@@ -131,4 +131,5 @@ CODER = Coder(
     keys=lambda spec: OfficialKeys(1 if spec.phis == 1 else 4),
     sizes={"256": SIZES["d16"].tokenizer, "512": SIZES["d36"].tokenizer},
     published={size: Published(tokenizer=FILE) for size in ("256", "512")},
+    licence="MIT",
 )

@@ -90,4 +90,4 @@ def read(args: Arguments, tokenizer: Tokenizer | None) -> System:
 
 
 PUBLISHED = {size: Published(f"yucornetto/RAR:rar_{size}.bin", maskgit_vq.FILE) for size in ("b", "l", "xl", "xxl")}
-FAMILY = Family(read, lambda system: KEYS, maskgit_vq.CODER, PUBLISHED)
+FAMILY = Family(read, lambda system: KEYS, maskgit_vq.CODER, PUBLISHED, licence="Apache-2.0")

@@ -121,7 +121,7 @@ COMPARED: list[tuple[str, float, float]] = []  # test, largest error, tolerance:
 def near(ours: Tensor, theirs: Tensor, tolerance: float = 1e-4) -> None:
     """No value is further away than the tolerance that the recordings' README states; 1e-4 is that of most."""
     if ours.shape == theirs.shape and ours.numel():
-        error = float((ours.double() - theirs.double()).nan_to_num(0, 0, 0).abs().max())
+        error = float((ours.detach().double() - theirs.double()).nan_to_num(0, 0, 0).abs().max())
         COMPARED.append((os.environ.get("PYTEST_CURRENT_TEST", ""), error, tolerance))
     torch.testing.assert_close(ours, theirs, rtol=0, atol=tolerance)
 
