@@ -123,6 +123,18 @@ def pixels(tokenizer: Tokenizer, side: int) -> int:
     return side * tokenizer.stride
 
 
+def hidden(args: Arguments, key: str, dim: int, share: float = 1.0) -> int:
+    """The inner width of feed-forwards at width `dim`, the rows of tensor `key`; 0 where it is the usual 4 dim `share`.
+
+    Raises UsageError where `mlp_ratio` dim `share`, which is rounded somehow, says otherwise.
+    """
+    rows = args.size(key)
+    ratio = rows / (dim * share)
+    if abs(args.asked("mlp_ratio", ratio) * dim * share - rows) >= 1:
+        args.seen("mlp_ratio", ratio)
+    return 0 if rows == int(4 * dim * share) else rows
+
+
 def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
     """Every value under its name, and under its dotted path; names that stand for several values are left out."""
     flat: dict[str, Any] = {}

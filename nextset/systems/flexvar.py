@@ -53,7 +53,7 @@ DIGITS = ScalableVQ(VQ(64, 8, 16, (1,), blocks=1, latent=16, groups=8, channels=
 SIZES = {
     "d16": flexvar(var(16)),
     "d20": flexvar(var(20)),
-    "d24": flexvar(var(24, gate=1e-4)),
+    "d24": flexvar(var(24)),
     "digits": flexvar(
         var(3, classes=10, head=16, heads=4), DIGITS, Schedules((1,), ((2, 7, 3),), 0.2, (0.3, 0.2, 0.1), 0), 8
     ),

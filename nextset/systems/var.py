@@ -10,6 +10,8 @@ New here: tokenizers/multiscale.py, orders/scales.py, wirings/upsampled.py with 
 
 from __future__ import annotations
 
+import math
+
 from ..backbones import Transformer
 from ..conditions import Label
 from ..decode import Linear, Pick
@@ -27,6 +29,7 @@ from ..wirings import Upsampled
 
 SIDES = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16)
 VAE = MultiScaleVQ(4096, 32, SIDES)
+GATES = (20, 1e-3), (24, 1e-4), (30, 1e-5), (math.inf, 5e-6)  # up to how many blocks, and how low gates start
 
 
 def var(
@@ -36,10 +39,9 @@ def var(
     head: int = 64,
     heads: int = 0,
     shared: bool = False,
-    gate: float = 1e-3,
 ) -> System:
-    """A size by its depth and its `heads` (0: as many) of width `head`; `shared`: one AdaLN map; `gate` scales its gates at first."""
-    heads = heads or depth
+    """A size by its depth and its `heads` (0: as many) of width `head`; `shared`: one AdaLN map. The deeper, the lower gates start."""
+    heads, gate = heads or depth, next(gate for most, gate in GATES if depth <= most)
     std, side, plain = (3 * head * heads) ** -0.5, tokenizer.sides[-1] * tokenizer.stride, Layer(affine=False)
     adaln = Grouped(1, std / 2, std * gate) if shared else Each(std / 2, std * gate)
     attention, mlp = CosineAttention(heads), MLP(tanh=True)
@@ -60,12 +62,9 @@ SMALL = MultiScaleVQ(64, 8, (1, 2, 3, 4), 16, (1, 2), blocks=1, groups=8, channe
 SIZES = {
     "d16": var(16),
     "d20": var(20),
-    "d24": var(24, gate=1e-4),
-    "d30": var(30, gate=1e-5),
-    "d36": var(36, MultiScaleVQ(4096, 32, (1, 2, 3, 4, 6, 9, 13, 18, 24, 32)), shared=True, gate=5e-6),
+    "d24": var(24),
+    "d30": var(30),
+    "d36": var(36, MultiScaleVQ(4096, 32, (1, 2, 3, 4, 6, 9, 13, 18, 24, 32)), shared=True),
     "digits": var(4, SMALL, 10, 24),
 }
 TINY = var(2, MultiScaleVQ(8, 4, (1, 2, 4), 4, (1,), blocks=1, groups=2, channels=1, phis=2), 3, 8)
-
-VAE_FILE = "vae_ch160v4096z32.pth"  # huggingface.co/FoundationVision/var
-PUBLISHED = {size: (f"var_{size}.pth", VAE_FILE) for size in ("d16", "d20", "d24", "d30", "d36")}

@@ -168,6 +168,13 @@ def numbers(constructor: str) -> dict[str, int]:
     return {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)\b(?!\.)", constructor)}
 
 
+def arguments(name: str, entry: Mapping[str, Any]) -> Arguments:
+    """What a manifest says of a published size: the shapes of its tensors, and its constructor's arguments."""
+    said = entry["constructor"]
+    shapes = {key: tuple(shape) for key, (shape, _) in entry["state_dict"].items()}
+    return Arguments(name, shapes, numbers(said) if isinstance(said, str) else said)
+
+
 def listed(state: Mapping[str, Tensor]) -> dict[str, Any]:
     """Shape and dtype of every key, as manifests write them."""
     return {key: [list(value.shape), str(value.dtype).removeprefix("torch.")] for key, value in state.items()}

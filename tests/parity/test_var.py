@@ -7,31 +7,31 @@ for logits, 5e-5 for pixels and latents, ids exactly.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from nextset import Model, Pick, System
-from nextset.backbones import Transformer
+from nextset import Model, Pick, UsageError
 from nextset.decode import Linear
 from nextset.decode.guidance import from_extra
-from nextset.folders import load_exactly
 from nextset.layout import Tokens, pyramid
-from nextset.mixers import CosineAttention
-from nextset.nn.modulation import Each, Grouped
-from nextset.official.multiscale import KEYS as VAE_KEYS
-from nextset.official.var import KEYS
-from nextset.systems.var import PUBLISHED, SIZES, VAE_FILE, var
-from nextset.tokenizers.multiscale import MultiScaleVQ, MultiScaleVQModule, phi_of
+from nextset.official.multiscale import CODER
+from nextset.official.var import FAMILY, KEYS, PUBLISHED, read
+from nextset.systems.var import SIZES
+from nextset.tokenizers.multiscale import MultiScaleVQModule, phi_of
+from nextset.weights import ROLES, load_official
 
-from .recordings import Recorder, Recordings, assert_published, near
+from .recordings import Recorder, Recordings, arguments, assert_published, near
 
 RECORDED = Recordings("var")
 pytestmark = RECORDED.needed
 LOGITS, LATENTS = 2e-4, 5e-5
-KINDS = ("gen", "saln")
+KINDS = {"gen": "weights_var", "saln": "weights_var_saln"}
+MANIFEST = RECORDED.published
+TOKENIZERS = [name for name, entry in MANIFEST.items() if "models.vqvae.VQVAE" in entry["constructor"]]
 
 
 @dataclass(frozen=True)
@@ -55,44 +55,25 @@ class Golden:
         return found
 
 
-def tokenizer_of(config: dict[str, Any]) -> MultiScaleVQ:
-    """Our spec of the official constructor arguments."""
-    official = config["constructor"]["models.vqvae.VQVAE"]
-    patched = next(v for k, v in config["constructor"].items() if k.startswith("encoder_decoder_override"))
-    assert not official["using_znorm"]
-    assert official["quant_conv_ks"] == 3
-    return MultiScaleVQ(
-        vocab=official["vocab_size"],
-        dim=official["z_channels"],
-        sides=tuple(official["v_patch_nums"]),
-        width=official["ch"],
-        multipliers=tuple(patched["ch_mult"]),
-        blocks=patched["num_res_blocks"],
-        beta=official["beta"],
-        phis=official["share_quant_resi"],
-        blend=official["quant_resi"],
-    )
+def said(config: dict[str, Any], file: str) -> dict[str, Any]:
+    """The official constructor arguments of both, with what was patched."""
+    official = config["constructor"]
+    patched = next(value for key, value in official.items() if key.startswith("encoder_decoder_override"))
+    return {"network": official[f"models.var.VAR ({file})"], "tokenizer": official["models.vqvae.VQVAE"] | patched}
 
 
-def system_of(official: dict[str, Any], tokenizer: MultiScaleVQ) -> System:
-    """Our system of the official constructor arguments."""
-    assert official["attn_l2_norm"]
-    assert tuple(official["patch_nums"]) == tokenizer.sides
-    heads, dim = official["num_heads"], official["embed_dim"]
-    return var(
-        official["depth"], tokenizer, official["num_classes"], dim // heads, heads, shared=official["shared_aln"]
-    )
+def files(file: str) -> dict[str, Path]:
+    return {
+        role: RECORDED.folder / f"{name}.safetensors" for role, name in zip(ROLES, (file, "weights_vae"), strict=True)
+    }
 
 
 @pytest.fixture(scope="module")
 def golden() -> Golden:
-    config = RECORDED.read("config.json")
-    vae = VAE_KEYS.to_ours(RECORDED.tensors("weights_vae"))
-    models = {}
-    for kind, file in zip(KINDS, ("weights_var", "weights_var_saln"), strict=True):
-        model = system_of(config["constructor"][f"models.var.VAR ({file})"], tokenizer_of(config)).build().eval()
-        load_exactly(model.tokenizer, vae, "weights_vae")
-        load_exactly(model.network, KEYS.to_ours(RECORDED.tensors(file)), file)
+    config, models = RECORDED.read("config.json"), {}
+    for kind, file in KINDS.items():
+        model = load_official("var", files(file), said(config, file))
+        assert isinstance(model, Model)
         models[kind] = model
     return Golden(config, RECORDED.tensors("io"), models)
 
@@ -210,52 +191,78 @@ def test_sampling_replayed(golden: Golden, kind: str) -> None:
     near(shown(last.images()), golden.io[f"{kind}_sample_image"], LATENTS)
 
 
-# -- key maps
+# -- families
 
 
-@pytest.mark.parametrize(("kind", "file"), [("gen", "weights_var"), ("saln", "weights_var_saln")])
+@pytest.mark.parametrize(("kind", "file"), KINDS.items())
 def test_keys_go_there_and_back(golden: Golden, kind: str, file: str) -> None:
-    official = RECORDED.tensors(file)
-    back = KEYS.to_theirs(golden.models[kind].network.state_dict())
-    assert back.keys() == official.keys()
-    for key, value in official.items():
-        assert torch.equal(back[key], value), key
-    official = RECORDED.tensors("weights_vae")
-    back = VAE_KEYS.to_theirs(golden.module.state_dict())
-    assert back.keys() == official.keys()
-    for key, value in official.items():
-        assert torch.equal(back[key], value), key
+    model, spec = golden.models[kind], golden.module.spec
+    for name, back in (
+        (file, FAMILY.keys(model.system).to_theirs(model.network.state_dict())),
+        ("weights_vae", CODER.keys(spec).to_theirs(golden.module.state_dict())),
+    ):
+        official = RECORDED.tensors(name)
+        assert back.keys() == official.keys()
+        for key, value in official.items():
+            assert torch.equal(back[key], value), key
 
 
-@pytest.mark.parametrize("name", RECORDED.published)
-def test_every_published_key_and_shape(name: str) -> None:
-    """Both ways, on the meta device; sizes are those that SIZES says."""
-    entry = RECORDED.published[name]
-    ((kind, official),) = entry["constructor"].items()
-    size = next(s for s in SIZES if entry["file"] in PUBLISHED.get(s, ()) and _fits(SIZES[s], official))
-    build, keys = (SIZES[size].tokenizer.build, VAE_KEYS) if kind.endswith("VQVAE") else (SIZES[size].network, KEYS)
-    module = assert_published(build, keys, entry["state_dict"])
+def test_what_the_shapes_do_not_show(golden: Golden) -> None:
+    """The scales are asked for, and few other arguments change anything; without a tokenizer nothing can be computed."""
+    file, sides = KINDS["gen"], golden.module.spec.sides
+    config = said(golden.config, file)
+    names = {"network": ("norm_eps", "cond_drop_rate"), "tokenizer": ("beta", "quant_resi", "using_znorm")}
+    few = {role: {name: config[role][name] for name in names[role]} for role in ROLES}
+    with pytest.raises(UsageError, match="do not show v_patch_nums"):
+        load_official("var", files(file), few)
+    shown = load_official("var", files(file), few | {"tokenizer": few["tokenizer"] | {"v_patch_nums": list(sides)}})
+    assert isinstance(shown, Model)
+    assert shown.system == golden.models["gen"].system
+    wrong = few["tokenizer"] | {"v_patch_nums": [*sides[:-1], sides[-1] + 1]}
+    with pytest.raises(UsageError, match="give the same patch_nums and v_patch_nums"):
+        load_official("var", files(file), few | {"tokenizer": wrong})
+    with pytest.raises(UsageError, match="give both"):
+        load_official("var", files(file)["network"], few["network"])
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "value"),
+    [
+        ("network", "depth", 77),
+        ("network", "num_heads", 77),
+        ("network", "mlp_ratio", 1.5),
+        ("network", "attn_l2_norm", False),
+        ("network", "drop_rate", 0.3),
+        ("tokenizer", "ch", 77),
+        ("tokenizer", "share_quant_resi", 77),
+    ],
+)
+def test_a_config_that_is_not_of_the_files_is_refused(golden: Golden, role: str, name: str, value: Any) -> None:
+    config = said(golden.config, KINDS["gen"])
+    with pytest.raises(UsageError, match=name):
+        load_official("var", files(KINDS["gen"]), config | {role: config[role] | {name: value}})
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_published_tokenizers(name: str) -> None:
+    entry = MANIFEST[name]
+    spec = CODER.read(arguments(name, entry))
+    size = next(size for size, known in CODER.sizes.items() if known == spec)
+    assert CODER.published[size].tokenizer.endswith(f":{entry['file']}")
+    module = assert_published(spec.build, CODER.keys(spec), entry["state_dict"])
     assert sum(p.numel() for p in module.parameters()) == entry["parameters"]
 
 
-def _fits(size: System, official: dict[str, Any]) -> bool:
-    tokenizer, backbone = size.tokenizer, size.backbone
-    assert isinstance(tokenizer, MultiScaleVQ)
-    assert isinstance(backbone, Transformer)
-    if "v_patch_nums" in official:
-        assert (tokenizer.vocab, tokenizer.dim, tokenizer.width) == tuple(
-            official[key] for key in ("vocab_size", "z_channels", "ch")
-        )
-        return tokenizer.sides == tuple(official["v_patch_nums"])
-    if (backbone.depth, backbone.dim) != (official["depth"], official["embed_dim"]):
-        return False
-    assert tokenizer.sides == tuple(official["patch_nums"])
-    assert backbone.mixer == CosineAttention(official["num_heads"])
-    assert isinstance(backbone.modulation, Grouped if official["shared_aln"] else Each)
-    return True
+@pytest.mark.parametrize("name", [name for name in MANIFEST if name not in TOKENIZERS])
+def test_published_generators(name: str) -> None:
+    """What shapes and arguments say is a size of ours, with the tokenizer of its scales."""
+    entry = MANIFEST[name]
+    size = next(size for size, where in PUBLISHED.items() if where.network.endswith(f":{entry['file']}"))
+    assert read(arguments(name, entry), SIZES[size].tokenizer) == SIZES[size]
+    module = assert_published(SIZES[size].network, KEYS, entry["state_dict"])
+    assert sum(p.numel() for p in module.parameters()) == entry["parameters"]
 
 
 def test_published_files_are_those_of_the_manifest() -> None:
-    files = {entry["file"] for entry in RECORDED.published.values()}
-    assert {file for files in PUBLISHED.values() for file in files} == files
-    assert VAE_FILE in files
+    listed = {f"{entry['repo'].removeprefix('https://huggingface.co/')}:{entry['file']}" for entry in MANIFEST.values()}
+    assert {file for where in PUBLISHED.values() for file in where.files} == listed
