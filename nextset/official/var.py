@@ -15,7 +15,7 @@ from ..keymap import KeyMap, Made, Permuted, Rule, Squeezed, Stacked
 from ..nn.feedforward import MLP
 from ..nn.norm import Layer
 from ..system import System
-from ..systems.var import var
+from ..systems.var import VAE, var
 from ..tokenizers.base import Tokenizer
 from ..tokenizers.multiscale import MultiScaleVQ
 from . import multiscale
@@ -40,6 +40,8 @@ SHARED = {  # what FlexVAR's files have, too
     **affine("backbone.blocks.{}.feedforward.rise", "blocks.{}.ffn.fc1"),
     **affine("backbone.blocks.{}.feedforward.fall", "blocks.{}.ffn.fc2"),
     **affine("backbone.modulation.maps.{}", "blocks.{}.ada_lin.1", CHUNKS),
+    **affine("backbone.modulation.map", "shared_ada_lin.1", CHUNKS),
+    "backbone.modulation.tables": Stacked("blocks.{}.ada_gss", (1, 1, 6, -1), CHUNKS),
     **affine("backbone.norm.map", "head_nm.ada_lin.1", (1, 0)),
     **affine("head.project", "head"),
 }
@@ -59,8 +61,6 @@ KEYS = KeyMap(
         "wiring.places.sites": Squeezed("pos_1LC", (0,)),
         "wiring.places.levels.weight": "lvl_embed.weight",
         "wiring.places.block": Squeezed("lvl_1L", (0,)),
-        **affine("backbone.modulation.map", "shared_ada_lin.1", CHUNKS),
-        "backbone.modulation.tables": Stacked("blocks.{}.ada_gss", (1, 1, 6, -1), CHUNKS),
     },
     (NO_KEY_BIAS, Made("attn_bias_for_masking", "lvl_1L", mask)),
 )
@@ -93,7 +93,7 @@ def belongs(args: Arguments, vocab: int, dim: int) -> None:
         )
 
 
-def sized(args: Arguments, tokenizer: MultiScaleVQ) -> System:
+def sized(args: Arguments, tokenizer: MultiScaleVQ = VAE) -> System:
     """A size on a tokenizer. Stochastic depth (`drop_path_rate`), a help of the official training, is left out."""
     args.must("attn_l2_norm", True)
     args.must("drop_rate", 0.0)

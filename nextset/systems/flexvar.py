@@ -65,10 +65,3 @@ TINY = flexvar(
     map_side=4,
     extra=0.5,
 )
-
-VAE_FILE = "FlexVAE.pth"  # huggingface.co/jiaosiyu1999/FlexVAR
-PUBLISHED = {
-    "d16": ("FlexVARd16-epo179.pth", VAE_FILE),
-    "d20": ("FlexVARd20-epo249.pth", VAE_FILE),
-    "d24": ("FlexVARd24-epo349.pth", VAE_FILE),
-}

@@ -6,31 +6,31 @@ for logits, 5e-5 for pixels and latents, ids exactly.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
-from nextset import Model, Pick, System
-from nextset.backbones import Transformer
+from nextset import Model, Pick, System, UsageError
 from nextset.decode import Clipped, Constant, Guidance
 from nextset.decode.guidance import from_extra
 from nextset.folders import load_exactly
 from nextset.layout import Layout, pyramid
-from nextset.mixers import CosineAttention
-from nextset.official.flexvar import KEYS, VAE_KEYS
+from nextset.official.flexvar import CODER, FAMILY, PUBLISHED, VAE_KEYS, read
 from nextset.official.vq import USED
-from nextset.systems.flexvar import PUBLISHED, SIZES, flexvar, resized
-from nextset.systems.var import SIDES, var
-from nextset.tokenizers.scalable import ScalableVQ, ScalableVQModule
-from nextset.tokenizers.vq import VQ
+from nextset.systems.flexvar import SIZES, resized
+from nextset.systems.var import SIDES
+from nextset.tokenizers.scalable import ScalableVQModule
+from nextset.weights import ROLES, load_official
 
-from .recordings import Recorder, Recordings, assert_published, near
+from .recordings import Recorder, Recordings, arguments, assert_published, near
 
 RECORDED = Recordings("flexvar")
 pytestmark = RECORDED.needed
+MANIFEST = RECORDED.published
 LOGITS, LATENTS = 2e-4, 5e-5
 
 
@@ -63,32 +63,24 @@ class Golden:
         return pyramid(*self.config["train_patch_nums"])
 
 
+def said(config: dict[str, Any]) -> dict[str, Any]:
+    """The official constructor arguments of both, with what was patched."""
+    official = config["constructor"]
+    tokenizer = official["models.vq_llama.VQModel(ModelArgs)"] | official["Encoder/Decoder override"]
+    return {"network": official["models.flexvar.FlexVAR"], "tokenizer": tokenizer}
+
+
+FILES = {
+    role: RECORDED.folder / f"weights_{name}.safetensors" for role, name in zip(ROLES, ("flexvar", "vae"), strict=True)
+}
+
+
 @pytest.fixture(scope="module")
 def golden() -> Golden:
     config = RECORDED.read("config.json")
-    vae, patched = (
-        config["constructor"][k] for k in ("models.vq_llama.VQModel(ModelArgs)", "Encoder/Decoder override")
-    )
-    assert vae["encoder_ch_mult"] == vae["decoder_ch_mult"]
-    base = VQ(
-        vae["codebook_size"],
-        vae["codebook_embed_dim"],
-        patched["ch"],
-        tuple(vae["encoder_ch_mult"]),
-        patched["num_res_blocks"],
-        latent=vae["z_channels"],
-    )
-    official = config["constructor"]["models.flexvar.FlexVAR"]
-    assert official["attn_l2_norm"]
-    assert not official["shared_aln"]
-    heads, weights = official["num_heads"], RECORDED.tensors("weights_flexvar")
-    like = var(official["depth"], classes=official["num_classes"], head=official["embed_dim"] // heads, heads=heads)
-    tokenizer = ScalableVQ(base, tuple(official["patch_nums"]))
-    system = flexvar(like, tokenizer, map_side=weights["pos_1LC"].shape[-1])
-    state = {f"network.{k}": v for k, v in KEYS.to_ours(weights).items()}
-    parts = VAE_KEYS.to_ours(RECORDED.tensors("weights_vae"))
-    state |= {f"tokenizer.{k}": v for k, v in parts.items()}
-    return Golden(config, RECORDED.tensors("io"), system, state)
+    model = load_official("flexvar", FILES, said(config))
+    assert isinstance(model, Model)
+    return Golden(config, RECORDED.tensors("io"), model.system, model.state_dict())
 
 
 # -- the tokenizer
@@ -172,41 +164,60 @@ def test_generation_through_the_cache(golden: Golden, run: dict[str, Any]) -> No
     near(model.tokenizer.decode(last.decoding.tokens).detach(), golden.io[f"{name}_image"], LATENTS)
 
 
-# -- key maps
+# -- families
 
 
 def test_keys_go_there_and_back(golden: Golden) -> None:
-    for keys, part, file in ((KEYS, "network.", "weights_flexvar"), (VAE_KEYS, "tokenizer.", "weights_vae")):
-        official = RECORDED.tensors(file)
+    """Every value; but which codes training used nobody reads."""
+    maps = {"network": FAMILY.keys(golden.system), "tokenizer": VAE_KEYS}
+    for role, keys in maps.items():
+        official, part = load_file(FILES[role]), f"{role}."
         back = keys.to_theirs({k.removeprefix(part): v for k, v in golden.state.items() if k.startswith(part)})
         assert back.keys() == official.keys()
-        for key, value in official.items():
-            made = key in ("attn_bias_for_masking", USED)  # not read by them either
-            assert made or torch.equal(back[key], value), key
+        assert all(key == USED or torch.equal(back[key], value) for key, value in official.items())
 
 
-@pytest.mark.parametrize("name", RECORDED.published)
+def test_what_the_shapes_do_not_show(golden: Golden) -> None:
+    """Nothing that has no default: without its scales a model has the usual ones. Without a tokenizer nothing can be computed."""
+    config = said(golden.config)
+    config["network"] = {name: config["network"][name] for name in ("norm_eps", "cond_drop_rate")}
+    shown = load_official("flexvar", FILES, config)
+    assert isinstance(shown, Model)
+    assert replace(shown.system, pick=golden.system.pick) == resized(golden.system, *SIDES)
+    with pytest.raises(UsageError, match="give both"):
+        load_official("flexvar", FILES["network"], config["network"])
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "value"),
+    [
+        ("network", "num_heads", 77),
+        ("network", "shared_aln", 77),
+        ("network", "attn_drop_rate", 0.3),
+        ("tokenizer", "codebook_size", 77),
+    ],
+)
+def test_a_config_that_is_not_of_the_files_is_refused(golden: Golden, role: str, name: str, value: Any) -> None:
+    config = said(golden.config)
+    with pytest.raises(UsageError, match=name):
+        load_official("flexvar", FILES, config | {role: config[role] | {name: value}})
+
+
+@pytest.mark.parametrize("name", MANIFEST)
 def test_every_published_key_and_shape(name: str) -> None:
-    """Both ways, on the meta device; sizes are those that SIZES says."""
-    entry = RECORDED.published[name]
-    ((_, official),) = entry["constructor"].items()
-    size = next(s for s in SIZES if entry["file"] in PUBLISHED.get(s, ()))
+    """Both ways, on the meta device; what shapes and arguments say is a size of ours."""
+    entry = MANIFEST[name]
+    size = next(size for size, where in PUBLISHED.items() if any(f.endswith(f":{entry['file']}") for f in where.files))
     system = SIZES[size]
-    tokenizer, backbone = system.tokenizer, system.backbone
-    assert isinstance(tokenizer, ScalableVQ)
-    assert isinstance(backbone, Transformer)
-    if "codebook_size" in official:
-        assert tokenizer.base.vocab == official["codebook_size"]
-        assert tokenizer.base.dim == official["codebook_embed_dim"]
-        module = assert_published(tokenizer.build, VAE_KEYS, entry["state_dict"])
+    if PUBLISHED[size].tokenizer.endswith(f":{entry['file']}"):
+        assert CODER.read(arguments(name, entry)) == system.tokenizer
+        module = assert_published(system.tokenizer.build, VAE_KEYS, entry["state_dict"])
     else:
-        assert (backbone.depth, backbone.dim) == (official["depth"], official["embed_dim"])
-        assert backbone.mixer == CosineAttention(official["num_heads"])
-        assert tuple(official["patch_nums"]) == SIDES == tokenizer.sides
-        module = assert_published(system.network, KEYS, entry["state_dict"])
+        assert read(arguments(name, entry), system.tokenizer) == system
+        module = assert_published(system.network, FAMILY.keys(system), entry["state_dict"])
     assert sum(p.numel() for p in module.parameters()) == entry["parameters"]
 
 
 def test_published_files_are_those_of_the_manifest() -> None:
-    files = {entry["file"] for entry in RECORDED.published.values()}
-    assert {file for files in PUBLISHED.values() for file in files} == files
+    listed = {f"{entry['repo'].removeprefix('https://huggingface.co/')}:{entry['file']}" for entry in MANIFEST.values()}
+    assert {file for where in PUBLISHED.values() for file in where.files} == listed
