@@ -1,8 +1,23 @@
-"""The names of the official weights of MAR (Li et al. 2024, arXiv 2406.11838)."""
+"""The official weights of MAR (Li et al. 2024, arXiv 2406.11838)."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from ..backbones import MaskedAutoencoder
+from ..conditions import Label
+from ..errors import UsageError
+from ..family import Arguments, Family, Published, hidden
+from ..heads import Diffusion
 from ..keymap import Joined, KeyMap, Squeezed
+from ..mixers import BiasedAttention
+from ..nn.diffusion import Even, Spacing, Strided
+from ..nn.feedforward import MLP
+from ..objectives import MaskedShare
+from ..system import System
+from ..systems.mar import mar
+from ..tokenizers.base import Tokenizer
+from . import kl_vae
 
 _BLOCK = {
     "mixer_norm": "norm1",
@@ -47,3 +62,64 @@ KEYS = KeyMap(
         **{f"{our}.{kind}": f"{their}.{kind}" for our, their in _LAYERS.items() for kind in ("weight", "bias")},
     },
 )
+
+
+def read(args: Arguments, tokenizer: Tokenizer | None) -> System:
+    """A size; the number of heads is not in the weights. Guidance and steps are those of most published sizes."""
+    channels, sites = args.size("z_proj.weight", 1), args.size("diffusion_pos_embed_learned", 1)
+    pictures = kl_vae.pictured(args, tokenizer, channels, sites)
+    condition = Label(
+        args.seen("class_num", args.size("class_emb.weight")),
+        args.asked("label_drop_prob", 0.1),
+        slots=args.seen("buffer_size", args.size("encoder_pos_embed_learned", 1) - sites),
+    )
+    head = Diffusion(
+        args.seen("diffloss_w", args.size("diffloss.net.input_proj.weight")),
+        args.seen("diffloss_d", args.count("diffloss.net.res_blocks.{}.in_ln.weight")),
+        spacing(str(args.asked("num_sampling_steps", "100"))),
+        args.asked("diffusion_batch_mul", 4),
+    )
+    stacks = backbone(args, condition.slots)
+    assert isinstance(stacks.mixer, BiasedAttention)
+    system = mar(
+        stacks.dim, stacks.depth, stacks.mixer.heads, head, 3.0, min(256, sites), condition=condition, pictures=pictures
+    )
+    return replace(system, backbone=stacks, objective=MaskedShare(args.asked("mask_ratio_min", 0.7)))
+
+
+def backbone(args: Arguments, slots: int) -> MaskedAutoencoder:
+    """Encoder and decoder. Raises UsageError where they have not the same width and heads."""
+    dim, wide = (args.size(f"{part}.weight") for part in ("z_proj", "decoder_embed"))
+    if args.seen("encoder_embed_dim", dim) != args.seen("decoder_embed_dim", wide):
+        raise UsageError(
+            f"the encoder of {args.source} has width {dim}, its decoder {wide}; MaskedAutoencoder has one for both"
+        )
+    heads, dropout = args.asked("encoder_num_heads", hint="attention heads"), args.asked("attn_dropout", 0.1)
+    for name, only in {
+        "decoder_num_heads": heads,
+        "proj_dropout": dropout,
+        "norm_layer": "partial(nn.LayerNorm, eps=1e-6)",
+    }.items():
+        args.must(name, only)
+    depth, late = (
+        args.seen(f"{part}_depth", args.count(f"{part}_blocks.{{}}.norm1.weight")) for part in ("encoder", "decoder")
+    )
+    mlp = MLP(hidden(args, "encoder_blocks.0.mlp.fc1.weight", dim), inner=dropout)
+    return MaskedAutoencoder(
+        dim, depth, BiasedAttention(heads), slots, 0 if late == depth else late, mlp, dropout=dropout
+    )
+
+
+def spacing(setting: str) -> Spacing:
+    """The official words for which levels are visited: "100", or "ddim25". Raises UsageError for others."""
+    count = setting.removeprefix("ddim")
+    if not count.isdecimal():
+        raise UsageError(f"config: num_sampling_steps={setting!r} must be a number, such as '100', or 'ddim25'")
+    return Strided(int(count)) if setting.startswith("ddim") else Even(int(count))
+
+
+PUBLISHED = {
+    size: Published(f"mar_{name}/checkpoint-last.pth", kl_vae.FILE, kl_vae.HOME)
+    for size, name in (("b", "base"), ("l", "large"), ("h", "huge"))
+}
+FAMILY = Family(read, lambda spec: KEYS, kl_vae.CODER, PUBLISHED, wrapper="model_ema")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..keymap import KeyMap, Padded, Rule, Squeezed
-from ..nn.conv_names import vqgan_names
 from ..tokenizers.rq import RQ
+from .conv_names import vqgan_names
 
 ENDS = ("weight", "bias")
 

@@ -19,6 +19,7 @@ from ..decode import Proportional
 from ..heads import Diffusion
 from ..mixers import BiasedAttention
 from ..nn.diffusion import Strided
+from ..nn.feedforward import MLP
 from ..nn.masking import Cosine
 from ..objectives import MaskedShare
 from ..orders import Falling, Random
@@ -28,6 +29,7 @@ from ..tokenizers.kl_vae import KLVAE
 from ..tokenizers.patch import Patch
 from ..wirings import Masked
 
+DROPOUT = 0.1
 IMAGENET, PICTURES = Label(1000, slots=64), (KLVAE(), 256)
 
 
@@ -43,17 +45,24 @@ def mar(
 ) -> System:
     """`depth` blocks of width `dim` each for encoder and decoder; `pictures` are a tokenizer and the side in pixels."""
     tokenizer, side = pictures
+    mlp = MLP(inner=DROPOUT)
     return System(
         tokenizer=tokenizer,
         size=(side, side),
         order=Random(steps, Falling(Cosine())),
         wiring=Masked(),
-        backbone=MaskedAutoencoder(dim, depth, BiasedAttention(heads), prefix=condition.slots),
+        backbone=MaskedAutoencoder(dim, depth, BiasedAttention(heads), condition.slots, 0, mlp, dropout=DROPOUT),
         head=head,
         condition=condition,
         objective=MaskedShare(),
         guidance=Proportional(guidance, after=True, left=1),
     )
+
+
+def plain(system: System) -> System:
+    """The same without dropout between the maps of feed-forwards."""
+    assert isinstance(system.backbone, MaskedAutoencoder)
+    return replace(system, backbone=replace(system.backbone, feedforward=MLP()))
 
 
 # small sizes start below the last level of noise, which multiplies what a network has not learned yet by 2e4
@@ -64,16 +73,12 @@ SIZES = {
     "l": mar(1024, 16, 16, Diffusion(1280, 8), 3.0),
     "h": mar(1280, 20, 16, Diffusion(1536, 12), 3.2),
     "digits": replace(
-        mar(96, 3, 4, Diffusion(128, 3, Strided(25)), 2.0, 16, Label(10, slots=4), (Patch(2), 8)),
+        plain(mar(96, 3, 4, Diffusion(128, 3, Strided(25)), 2.0, 16, Label(10, slots=4), (Patch(2), 8))),
         objective=MaskedShare(0.05, deviation=0.5),  # 16 sites are cheap: all shares, not only those of at least 70%
     ),
-    "shapes": mar(128, 3, 4, Diffusion(256, 3, Strided(25)), 2.0, 16, Label(36, slots=4), (SMALL, 32)),
+    "shapes": plain(mar(128, 3, 4, Diffusion(256, 3, Strided(25)), 2.0, 16, Label(36, slots=4), (SMALL, 32))),
 }
 TINY = replace(
-    mar(16, 1, 2, Diffusion(16, 1, Strided(4)), 2.0, 3, Label(3, slots=2), (Patch(2), 4)),
+    plain(mar(16, 1, 2, Diffusion(16, 1, Strided(4)), 2.0, 3, Label(3, slots=2), (Patch(2), 4))),
     objective=MaskedShare(0.3, mean=0.5),  # of four sites some are known
 )
-
-PUBLISHED = {
-    size: (f"mar_{label}/checkpoint-last.pth",) for size, label in (("b", "base"), ("l", "large"), ("h", "huge"))
-}

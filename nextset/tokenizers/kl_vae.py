@@ -13,10 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from ..keymap import KeyMap
 from ..layout import Continuous, Layout, Tokens, grid
 from ..nn.conv import Decoder, Encoder
-from ..nn.conv_names import vqgan_names
 from ..nn.posterior import Posterior
 from ..nn.precision import at_least_float32
 from ..noise import mix
@@ -137,12 +135,3 @@ class KLVAE(Convolutional):
     def build(self) -> KLVAEModule:
         """The module, with fresh weights."""
         return KLVAEModule(self)
-
-
-def official_keys(levels: int) -> KeyMap:
-    """The names of latent diffusion's files for ours, for nets of so many levels."""
-    ends = ("weight", "bias")
-    between = {
-        f"{a}.{end}": f"{b}.{end}" for a, b in (("moments", "quant_conv"), ("widen", "post_quant_conv")) for end in ends
-    }
-    return KeyMap({**vqgan_names(levels), **between})

@@ -13,13 +13,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from nextset import Pick, folders
-from nextset.heads import Diffusion
+from nextset import Model, Pick, folders
 from nextset.heads.diffusion import DiffusionModule
 from nextset.layout import Continuous
 from nextset.nn.denoiser import waves
-from nextset.nn.diffusion import Even, Spacing, Strided, chain, cosine_betas
-from nextset.official.mar import KEYS
+from nextset.nn.diffusion import chain, cosine_betas
+from nextset.official.mar import KEYS, spacing
+from nextset.weights import load_official
 
 from .recordings import Recordings, near
 
@@ -35,35 +35,24 @@ def official() -> dict[str, Any]:
     return CONFIG["constructor"]["models.mar.MAR"]
 
 
-def spacing(setting: str) -> Spacing:
-    """The official words for which levels are visited."""
-    return Strided(int(setting[4:])) if setting.startswith("ddim") else Even(int(setting))
-
-
-def head(file: str, prefix: str) -> DiffusionModule:
-    """Our head of the official constructor arguments, with the weights of a file."""
-    args = official()
-    spec = Diffusion(
-        args["diffloss_w"], args["diffloss_d"], spacing(args["num_sampling_steps"]), args["diffusion_batch_mul"]
-    )
-    unit = Continuous(args["vae_embed_dim"] * args["patch_size"] ** 2)
-    module = spec.build(args["decoder_embed_dim"], unit, None)  # type: ignore[arg-type]
-    state = KEYS.to_ours({prefix + key: value for key, value in RECORDED.tensors(file).items()})
-    own = {key.removeprefix("head."): value for key, value in state.items() if key.startswith("head.")}
-    folders.load_exactly(module, own, file)
-    return module.eval()
-
-
-@pytest.fixture(scope="module")
-def alone() -> DiffusionModule:
-    """The stand-alone head."""
-    return head("weights_diffloss", "diffloss.")
-
-
 @pytest.fixture(scope="module")
 def part() -> DiffusionModule:
     """That of the model."""
-    return head("weights_mar", "")
+    model = load_official("mar", RECORDED.folder / "weights_mar.safetensors", official())
+    assert isinstance(model, Model)
+    assert isinstance(model.network.head, DiffusionModule)
+    return model.network.head
+
+
+@pytest.fixture(scope="module")
+def alone(part: DiffusionModule) -> DiffusionModule:
+    """The stand-alone head: another one of the same sizes."""
+    unit = Continuous(official()["vae_embed_dim"] * official()["patch_size"] ** 2)
+    module = part.spec.build(official()["decoder_embed_dim"], unit, None)  # type: ignore[arg-type]
+    theirs = {f"diffloss.{key}": value for key, value in RECORDED.tensors("weights_diffloss").items()}
+    ours = {key.removeprefix("head."): value for key, value in KEYS.to_ours(theirs).items()}
+    folders.load_exactly(module, ours, "weights_diffloss")
+    return module.eval()
 
 
 def test_tables(io: dict[str, Tensor]) -> None:

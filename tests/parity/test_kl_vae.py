@@ -5,42 +5,38 @@ Recordings lie in the folder that NEXTSET_PARITY names; all sizes come from them
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
-from nextset import folders
+from nextset import UsageError
 from nextset.layout import Tokens
-from nextset.tokenizers.kl_vae import KLVAE, KLVAEModule, official_keys
+from nextset.official.kl_vae import CODER
+from nextset.tokenizers.kl_vae import KLVAEModule
+from nextset.weights import load_official
 
-from .recordings import Recordings, assert_published, near
+from .recordings import Recordings, arguments, assert_published, near
 
 RECORDED = Recordings("mar")
 pytestmark = RECORDED.needed
 PLAIN = 1e-4
+FILE = RECORDED.folder / "weights_vae.safetensors"
 CONFIG = RECORDED.read("config.json")
+
+
+def said(config: dict[str, Any]) -> dict[str, Any]:
+    """The official arguments, what was patched, and the constant by which latents are scaled."""
+    patched = next(value for key, value in config["constructor"].items() if "override" in key)
+    return config["constructor"]["models.vae.AutoencoderKL"] | patched | {"latent_scale": config["latent_scale"]}
 
 
 @pytest.fixture(scope="module")
 def vae() -> KLVAEModule:
-    """Our autoencoder of the official constructor arguments, with the official weights."""
-    patched = next(value for key, value in CONFIG["constructor"].items() if "override" in key)
-    lowest = patched["resolution"] // 2 ** (len(patched["ch_mult"]) - 1)
-    spec = KLVAE(
-        CONFIG["constructor"]["models.vae.AutoencoderKL"]["embed_dim"],
-        patched["ch"],
-        tuple(patched["ch_mult"]),
-        patched["num_res_blocks"],
-        attention=lowest == 16,  # where the official encoder attends, whatever its depth
-        scale=CONFIG["latent_scale"],
-    )
-    module = spec.build().eval()
-    keys = official_keys(len(spec.multipliers))
-    official = RECORDED.tensors("weights_vae")
-    folders.load_exactly(module, keys.to_ours(official), RECORDED.name)
-    back = keys.to_theirs(module.state_dict())
-    assert back.keys() == official.keys()
-    assert all(torch.equal(back[key], official[key]) for key in official)
+    """The official weights in our module."""
+    module = load_official("kl-vae", FILE, said(CONFIG))
+    assert isinstance(module, KLVAEModule)
     return module
 
 
@@ -68,10 +64,32 @@ def tokens(latents: Tensor) -> Tensor:
     return latents.flatten(2).transpose(1, 2)
 
 
+def test_keys_go_there_and_back(vae: KLVAEModule) -> None:
+    official, back = RECORDED.tensors("weights_vae"), CODER.keys(vae.spec).to_theirs(vae.state_dict())
+    assert back.keys() == official.keys()
+    assert all(torch.equal(back[key], official[key]) for key in official)
+
+
+def test_the_shapes_show_all_but_constants(vae: KLVAEModule) -> None:
+    shown = load_official("kl-vae", FILE, {name: said(CONFIG)[name] for name in ("latent_scale",)})
+    assert isinstance(shown, KLVAEModule)
+    assert shown.spec == vae.spec
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("embed_dim", 77), ("ch_mult", [77]), ("num_res_blocks", 77), ("use_variational", False)]
+)
+def test_a_config_that_is_not_of_the_file_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(UsageError, match=name):
+        load_official("kl-vae", FILE, said(CONFIG) | {name: value})
+
+
 @pytest.mark.parametrize("name", [name for name in RECORDED.published if "VAE" in name])
 def test_published_autoencoder(name: str) -> None:
+    """What its shapes and arguments say is the published size."""
     entry = RECORDED.published[name]
-    (official,) = entry["constructor"].values()
-    spec = KLVAE()
-    assert (spec.dim, spec.multipliers) == (official["embed_dim"], tuple(official["ch_mult"]))
-    assert_published(spec.build, official_keys(len(spec.multipliers)), entry["state_dict"])
+    (size,) = (size for size, where in CODER.published.items() if entry["file"].startswith(where.tokenizer))
+    spec = CODER.sizes[size]
+    assert CODER.read(arguments(name, entry)) == spec
+    module = assert_published(spec.build, CODER.keys(spec), entry["state_dict"])
+    assert sum(p.numel() for p in module.parameters()) == entry["parameters"]

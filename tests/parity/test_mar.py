@@ -8,7 +8,6 @@ of noise, 1e-3 where they start at it (which multiplies errors by 2e4).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,21 +15,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from nextset import Model, Pick, System, folders
+from nextset import Model, Pick, UsageError
 from nextset.backbones import MaskedAutoencoder
-from nextset.conditions import Label
 from nextset.decode import Constant, Guidance, Proportional
-from nextset.heads import Diffusion
 from nextset.heads.diffusion import DiffusionModule
-from nextset.mixers import BiasedAttention
-from nextset.nn.diffusion import Even, Spacing, Strided
+from nextset.nn.diffusion import Strided
 from nextset.nn.masking import Cosine
-from nextset.official.mar import KEYS
+from nextset.official.mar import KEYS, PUBLISHED, read, spacing
 from nextset.orders import Falling, Plan
-from nextset.systems.mar import PUBLISHED, SIZES, TINY
-from nextset.tokenizers.kl_vae import KLVAE
+from nextset.systems.mar import SIZES
+from nextset.tokenizers.kl_vae import KLVAE, KLVAEModule
+from nextset.weights import load_official
 
-from .recordings import Given, Recordings, assert_published, near
+from .recordings import Given, Recordings, arguments, assert_published, near
+from .test_kl_vae import said as vae_arguments
 
 RECORDED = Recordings("mar")
 pytestmark = RECORDED.needed
@@ -39,6 +37,7 @@ CPU = torch.device("cpu")
 
 
 CONFIG, MANIFEST = RECORDED.read("config.json"), RECORDED.published
+GENERATORS = [name for name in MANIFEST if "VAE" not in name]
 RUNS = {run["name"]: run for run in CONFIG.get("runs", ())}
 
 
@@ -47,48 +46,19 @@ def near_chain(ours: Tensor, theirs: Tensor, share: float) -> None:
     torch.testing.assert_close(ours, theirs, rtol=0, atol=share * theirs.std().item())
 
 
-def spacing(setting: str) -> Spacing:
-    """The official words for which levels are visited."""
-    return Strided(int(setting[4:])) if setting.startswith("ddim") else Even(int(setting))
+WEIGHTS = RECORDED.folder / "weights_mar.safetensors"
 
 
-def system_of(official: Mapping[str, Any]) -> System:
-    """Our system of the official constructor arguments."""
-    assert official["encoder_embed_dim"] == official["decoder_embed_dim"]
-    assert official["encoder_num_heads"] == official["decoder_num_heads"]
-    assert official["patch_size"] == 1
-    return replace(
-        TINY,
-        tokenizer=KLVAE(official["vae_embed_dim"], 8, (1,) * (official["vae_stride"].bit_length()), 1, groups=8),
-        size=(official["img_size"], official["img_size"]),
-        backbone=MaskedAutoencoder(
-            official["encoder_embed_dim"],
-            official["encoder_depth"],
-            BiasedAttention(official["encoder_num_heads"]),
-            official["buffer_size"],
-            official["decoder_depth"],
-            dropout=official["attn_dropout"],
-        ),
-        condition=Label(official["class_num"], official["label_drop_prob"], slots=official["buffer_size"]),
-        head=Diffusion(
-            official["diffloss_w"],
-            official["diffloss_d"],
-            spacing(official["num_sampling_steps"]),
-            official["diffusion_batch_mul"],
-        ),
-    )
+def official() -> dict[str, Any]:
+    return CONFIG["constructor"]["models.mar.MAR"]
 
 
 @pytest.fixture(scope="module")
 def model() -> Model:
     """The system with the official weights, on latents; `test_kl_vae.py` sees to their tokenizer."""
-    built = system_of(CONFIG["constructor"]["models.mar.MAR"]).build().eval()
-    official = RECORDED.tensors("weights_mar")
-    folders.load_exactly(built.network, KEYS.to_ours(official), RECORDED.name)
-    back = KEYS.to_theirs(built.network.state_dict())
-    assert back.keys() == official.keys()
-    assert all(torch.equal(back[key], official[key]) for key in official)
-    return built
+    found = load_official("mar", WEIGHTS, official())
+    assert isinstance(found, Model)
+    return found
 
 
 def head_of(model: Model) -> DiffusionModule:
@@ -139,7 +109,7 @@ def test_encoder_sees_known_tokens_only(model: Model, io: dict[str, Tensor]) -> 
 def test_hidden_vectors(name: str, kind: str, model: Model, io: dict[str, Tensor]) -> None:
     """Of all that is unknown; the recorded ones of known sites have no use."""
     plan, labels = split(io), io["gen_labels"]
-    nobody = torch.full_like(labels, CONFIG["constructor"]["models.mar.MAR"]["class_num"])
+    nobody = torch.full_like(labels, official()["class_num"])
     dropped = {"class": labels, "null": nobody, "mixed": torch.where(io["gen_label_drop"] == 1, nobody, labels)}[kind]
     hidden = model.network.hidden_at(1, io["gen_patchified"], model.network.condition(dropped), plan)
     near(hidden, plan.to_ranks(io[name])[:, plan.sizes[0] :])
@@ -166,10 +136,7 @@ def test_generation(name: str, model: Model, io: dict[str, Tensor]) -> None:
     near(torch.tensor(guidance.scales(sizes)), io[f"{name}_cfg_iter"], 1e-5)
 
     head = head_of(model)
-    spec = replace(
-        head.spec,
-        spacing=spacing(run.get("num_sampling_steps", CONFIG["constructor"]["models.mar.MAR"]["num_sampling_steps"])),
-    )
+    spec = replace(head.spec, spacing=spacing(run.get("num_sampling_steps", official()["num_sampling_steps"])))
     numbers = replayed(name, io, plan, spec.spacing.count, channels)
     seen: list[Tensor] = []
     sample = head.sample
@@ -210,38 +177,79 @@ def replayed(name: str, io: dict[str, Tensor], plan: Plan, steps: int, channels:
     return numbers
 
 
+# -- the family
+
+
+def test_keys_go_there_and_back(model: Model) -> None:
+    theirs, back = RECORDED.tensors("weights_mar"), KEYS.to_theirs(model.network.state_dict())
+    assert back.keys() == theirs.keys()
+    assert all(torch.equal(back[key], theirs[key]) for key in theirs)
+
+
+def test_with_the_tokenizer(model: Model) -> None:
+    """The same network on the same latents, which are painted; those of another picture's size are refused."""
+    files = {"network": WEIGHTS, "tokenizer": RECORDED.folder / "weights_vae.safetensors"}
+    whole = load_official("mar", files, {"network": official(), "tokenizer": vae_arguments(CONFIG)})
+    assert isinstance(whole, Model)
+    assert isinstance(whole.tokenizer, KLVAEModule)
+    assert replace(whole.system, tokenizer=model.system.tokenizer) == model.system
+    twice = official() | {"vae_stride": 2 * official()["vae_stride"], "img_size": 2 * official()["img_size"]}
+    with pytest.raises(UsageError, match="vae_stride"):
+        load_official("mar", files, {"network": twice, "tokenizer": vae_arguments(CONFIG)})
+
+
+def test_what_the_shapes_do_not_show(model: Model) -> None:
+    """The heads are asked for; the stride, where it is not the usual one, and what only drawing and training read may be given."""
+    names = ("vae_stride", "attn_dropout", "proj_dropout", "label_drop_prob", "mask_ratio_min")
+    few = {name: official()[name] for name in (*names, "num_sampling_steps", "diffusion_batch_mul")}
+    with pytest.raises(UsageError, match="do not show encoder_num_heads"):
+        load_official("mar", WEIGHTS, few)
+    shown = load_official("mar", WEIGHTS, few | {"encoder_num_heads": official()["encoder_num_heads"]})
+    assert isinstance(shown, Model)
+    assert shown.system == model.system
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("img_size", 77),
+        ("patch_size", 2),
+        ("decoder_num_heads", 77),
+        ("decoder_embed_dim", 77),
+        ("buffer_size", 77),
+        ("diffloss_d", 77),
+        ("norm_layer", "nn.LayerNorm"),
+        ("num_sampling_steps", "10,20"),
+    ],
+)
+def test_a_config_that_is_not_of_the_file_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(UsageError, match=name):
+        load_official("mar", WEIGHTS, official() | {name: value})
+
+
 # -- published files
 
 
-@pytest.mark.parametrize("name", [name for name in MANIFEST if "VAE" not in name])
+def size_named(entry: dict[str, Any]) -> str:
+    """That of the constructor's name: models.mar.mar_base."""
+    (constructor,) = entry["constructor"]
+    return next(s for s, where in PUBLISHED.items() if where.network.startswith(f"{constructor.split('.')[-1]}/"))
+
+
+@pytest.mark.parametrize("name", GENERATORS)
 def test_every_published_key_and_shape(name: str) -> None:
+    """What shapes and arguments say is a size of ours; its name says the heads there."""
     entry = MANIFEST[name]
-    theirs = {key: tuple(shape) for key, (shape, _) in entry["state_dict"].items()}
-    (official,) = entry["constructor"].values()
-    size = next(
-        s
-        for s in SIZES.values()
-        if (s.backbone.width, s.head.width) == (theirs["mask_token"][-1], official["diffloss_w"])  # type: ignore[attr-defined]
-    )
-    assert size.head == Diffusion(
-        official["diffloss_w"],
-        official["diffloss_d"],
-        spacing(official["num_sampling_steps"]),
-        official["diffusion_batch_mul"],
-    )
-    assert size.condition == Label(official["class_num"], official["label_drop_prob"], slots=official["buffer_size"])
-    assert size.size == (official["img_size"], official["img_size"])
-    assert size.tokenizer.unit.dim == official["vae_embed_dim"]  # type: ignore[union-attr]
-    assert size.order.steps == entry["evaluation"]["num_iter"]  # type: ignore[attr-defined]
-    assert size.guidance == Proportional(entry["evaluation"]["cfg"], after=True, left=1)
-    assert_published(size.network, KEYS, entry["state_dict"])
-    assert sum(math.prod(shape) for shape in theirs.values()) == entry["parameters"]
+    system = SIZES[size_named(entry)]
+    assert isinstance(system.backbone, MaskedAutoencoder)
+    heads = {"encoder_num_heads": system.backbone.mixer.heads}  # type: ignore[attr-defined]
+    args = arguments(name, entry | {"constructor": entry["constructor"] | heads})
+    assert replace(read(args, KLVAE()), guidance=system.guidance) == system
+    assert system.order.steps == entry["evaluation"]["num_iter"]  # type: ignore[attr-defined]
+    assert system.guidance == Proportional(entry["evaluation"]["cfg"], after=True, left=1)
+    network = assert_published(system.network, KEYS, entry["state_dict"])
+    assert sum(p.numel() for p in network.parameters()) == entry["parameters"]
 
 
-def test_every_published_size_has_a_file() -> None:
-    labels = {
-        next(iter(entry["constructor"])).removeprefix("models.mar.")
-        for name, entry in MANIFEST.items()
-        if "VAE" not in name
-    }
-    assert {file.split("/")[0] for files in PUBLISHED.values() for file in files} == labels
+def test_published_sizes_are_those_of_the_manifest() -> None:
+    assert sorted(size_named(MANIFEST[name]) for name in GENERATORS) == sorted(PUBLISHED)

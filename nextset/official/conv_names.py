@@ -1,10 +1,14 @@
-"""The names that VQGAN's repository, and those that follow it, give to the weights of conv.py's two nets.
+"""The names that VQGAN's repository, and those that follow it, give to the weights of nn/conv.py's two nets, and what their shapes show.
 
 `{}` stands for one number. Theirs count the decoder's levels from the finest, ours in the order of computing; their queries, keys and
 values are convolutions of their own.
 """
 
 from __future__ import annotations
+
+from typing import Any
+
+from ..family import Arguments
 
 Names = dict[str, str | tuple[str, ...]]
 
@@ -41,3 +45,29 @@ def _attention(ours: str, theirs: str) -> Names:
         names[f"{ours}.qkv.{end}"] = tuple(f"{theirs}.{part}.{end}" for part in "qkv")
         names[f"{ours}.out.{end}"] = f"{theirs}.proj_out.{end}"
     return names
+
+
+# -- sizes
+
+
+def nets(args: Arguments) -> dict[str, Any]:
+    """Fields of a `Convolutional` tokenizer: all that the shapes show, and the number of normalisation groups."""
+    first, width = "encoder.down.{}.block.0.conv1.weight", args.size("encoder.conv_in.weight")
+    multipliers = tuple(args.size(first.format(level)) // width for level in range(args.count(first)))
+    channels = args.seen("in_channels", args.size("encoder.conv_in.weight", 1))
+    args.must("out_ch", channels)
+    args.must("dropout", 0.0)
+    args.must("resamp_with_conv", True)
+    return {
+        "width": args.seen("ch", width),
+        "multipliers": args.seen("ch_mult", multipliers),
+        "blocks": args.seen("num_res_blocks", args.count("encoder.down.0.block.{}.conv1.weight")),
+        "groups": args.asked("num_groups", 32),
+        "channels": channels,
+    }
+
+
+def attended(args: Arguments) -> tuple[int, ...]:
+    """Levels of the encoder that have attention, counted from the end: -1 is the lowest."""
+    levels = args.count("encoder.down.{}.block.0.conv1.weight")
+    return tuple(level - levels for level in range(levels) if f"encoder.down.{level}.attn.0.norm.weight" in args)
