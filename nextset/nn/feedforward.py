@@ -49,15 +49,16 @@ class MLPModule(nn.Module):
 class GEGLUModule(nn.Module):
     """fall(gelu(gate) * value), with biases (Shazeer 2020); gate and value are the halves of one map."""
 
-    def __init__(self, dim: int, hidden: int, dropout: float) -> None:
+    def __init__(self, dim: int, hidden: int, inner: float, dropout: float) -> None:
         super().__init__()
         self.rise, self.fall = nn.Linear(dim, 2 * hidden), nn.Linear(hidden, dim)
-        self.dropout = dropout
+        self.inner, self.dropout = inner, dropout
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, D) to (B, L, D)."""
         gate, value = self.rise(x).chunk(2, dim=-1)
-        return F.dropout(self.fall(F.gelu(gate) * value), self.dropout, self.training)
+        hidden = F.dropout(F.gelu(gate) * value, self.inner, self.training)
+        return F.dropout(self.fall(hidden), self.dropout, self.training)
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,14 @@ class MLP(FeedForward):
 
 @dataclass(frozen=True)
 class GEGLU(FeedForward):
-    """A gated layer; the inner width is `hidden`, or 8/3 dim rounded down where that is 0 (as many weights as `MLP`)."""
+    """A gated layer; the inner width is `hidden`, or 8/3 dim rounded down where that is 0 (as many weights as `MLP`).
+
+    `inner` is a dropout between the maps.
+    """
 
     hidden: int = 0
+    inner: float = 0.0
 
     def build(self, dim: int, dropout: float) -> GEGLUModule:
         """The layer."""
-        return GEGLUModule(dim, self.hidden or 8 * dim // 3, dropout)
+        return GEGLUModule(dim, self.hidden or 8 * dim // 3, self.inner, dropout)

@@ -58,12 +58,21 @@ def xar(depth: int, heads: int, dim: int, steps: int = 50, guidance: float = 2.2
     )
 
 
+def dropped(system: System, dropout: float = 0.1) -> System:
+    """With dropout as in the official training: between the maps of feed-forwards too, and not on the input."""
+    assert isinstance(system.backbone, Stacked)
+    stacks = {}
+    for name in ("first", "second"):
+        stack = getattr(system.backbone, name)
+        mlp = replace(stack.feedforward, inner=dropout)
+        stacks[name] = replace(stack, feedforward=mlp, dropout=dropout, input_dropout=0.0)
+    return replace(system, backbone=Stacked(**stacks))
+
+
 SIZES = {
-    "b": xar(8, 12, 768, 40, 2.7),
-    "l": xar(16, 16, 1024, 50, 2.3),
-    "h": xar(20, 16, 1280, 50, 2.2),
+    "b": dropped(xar(8, 12, 768, 40, 2.7)),
+    "l": dropped(xar(16, 16, 1024, 50, 2.3)),
+    "h": dropped(xar(20, 16, 1280, 50, 2.2)),
     "digits": replace(xar(2, 4, 96, 20, 1.5, classes=10), tokenizer=Patch(2), size=(8, 8), order=Cells(2, 2)),
 }
 TINY = replace(xar(1, 2, 16, 3, classes=3), tokenizer=Patch(2), size=(4, 8), order=Cells(2, 1))
-
-PUBLISHED = {"b": ("xAR-B.pth",), "l": ("xAR-L.pth",), "h": ("xAR-H.pth",)}  # huggingface.co/OliverRen/xAR

@@ -6,7 +6,7 @@ Recordings lie in the folder that NEXTSET_PARITY names; sizes, noise, levels, st
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -14,67 +14,38 @@ import pytest
 import torch
 from torch import Tensor
 
-from nextset import Model, System
-from nextset.backbones import Stacked, Transformer
-from nextset.conditions import Label
+from nextset import Model, UsageError
 from nextset.decode import Linear
 from nextset.heads import Flow, Noisy
 from nextset.heads.denoiser import DenoiserModule
-from nextset.layout import Continuous, grid
-from nextset.mixers import BiasedAttention
 from nextset.nn.flow import Euler, EulerMaruyama, FlowSolver
 from nextset.noise import Noise
-from nextset.official.xar import KEYS
-from nextset.orders import Cells, Plan
+from nextset.official.xar import KEYS, PUBLISHED, read
+from nextset.orders import Plan
 from nextset.slots import Vectors
-from nextset.systems.xar import PUBLISHED, SIZES
-from nextset.tokenizers.patch import Patch
+from nextset.systems.xar import SIZES, dropped
+from nextset.weights import load_official
 
-from .recordings import Recordings, assert_published, near
+from .recordings import Recordings, arguments, assert_published, near
 
 RECORDED = Recordings("xar")
 pytestmark = RECORDED.needed
 VELOCITY, LATENT, EARLY = 1e-4, 2e-4, 2e-5
-WEIGHTS = "weights_xar"
-CONFIG = RECORDED.read("config.json")
+FILE = RECORDED.folder / "weights_xar.safetensors"
+CONFIG, MANIFEST = RECORDED.read("config.json"), RECORDED.published
 RUNS = {run["name"]: run for run in CONFIG.get("runs", ())}
 
 
-def sized(size: System, official: dict[str, Any], channels: int) -> System:
-    """A size with the official constructor's numbers; squares of pixels stand for latents of as many channels."""
-    grid, cells = official["img_size"] // official["vae_stride"] // official["patch_size"], official["clusters"]
-    side, cell = math.isqrt(channels), grid // math.isqrt(cells)
-    assert side * side == channels == official["vae_embed_dim"] * official["patch_size"] ** 2
-    return replace(
-        size,
-        tokenizer=Patch(side),
-        size=(grid * side, grid * side),
-        order=Cells(cell, cell),
-        condition=Label(official["class_num"], official["label_drop_prob"], slots=0, vector=True),
-    )
+def official() -> dict[str, Any]:
+    return CONFIG["constructor"]["models.xar.xAR"]
 
 
 @pytest.fixture(scope="module")
-def model(io: dict[str, Tensor]) -> Model:
-    """Our system of the official constructor arguments, with the official weights."""
-    official = CONFIG["constructor"]["models.xar.xAR"]
-    base = SIZES["b"].backbone
-    assert isinstance(base, Stacked)
-    assert official["mlp_ratio"] == 4
-    stacks = {}
-    for ours, theirs in (("first", "encoder"), ("second", "decoder")):
-        stack = getattr(base, ours)
-        assert isinstance(stack, Transformer)
-        stacks[ours] = replace(
-            stack,
-            dim=official[f"{theirs}_embed_dim"],
-            depth=official[f"{theirs}_depth"],
-            mixer=BiasedAttention(official[f"{theirs}_num_heads"]),
-        )
-    system = replace(sized(SIZES["b"], official, io["gen_latents"].shape[1]), backbone=Stacked(**stacks))
-    built = system.build().eval()
-    built.network.load_state_dict(KEYS.to_ours(RECORDED.tensors(WEIGHTS)))
-    return built
+def model() -> Model:
+    """The official weights in our system, on latents."""
+    found = load_official("xar", FILE, official())
+    assert isinstance(found, Model)
+    return found
 
 
 def by_rank(cells: Tensor) -> Tensor:
@@ -188,28 +159,64 @@ def test_sampling_through_the_cache(
             near(ours, io[f"{name}_{theirs}_velocity_cell{cell}"][: len(ours)], VELOCITY)
 
 
-@pytest.mark.parametrize("name", RECORDED.published)
-def test_every_published_key_and_shape(name: str) -> None:
-    """Both ways, tables that follow from the sizes aside."""
-    entry = RECORDED.published[name]
-    label = next(label for label, files in PUBLISHED.items() if files == (entry["file"],))
-    ((_, official),) = entry["constructor"].items()
-    system = SIZES[label]
-    side = official["img_size"] // official["vae_stride"] // official["patch_size"]
-    assert system.tokenizer.unit == Continuous(official["vae_embed_dim"] * official["patch_size"] ** 2)
-    assert system.layout == grid(side, side)
-    assert len(system.order.sizes(system.layout)) == official["clusters"]
-    assert system.condition == Label(official["class_num"], official["label_drop_prob"], slots=0, vector=True)
-    assert isinstance(system.head, Flow)
-    assert system.head.solver == EulerMaruyama(entry["evaluation"]["num_steps"])
-    assert system.guidance == Linear(entry["evaluation"]["cfg"])
-    made = {key for key in entry["state_dict"] if key == "mask" or ".rope." in key}
-    assert_published(system.network, KEYS, entry["state_dict"], made)
+# -- the family
+
+
+def test_the_shapes_show_all(model: Model) -> None:
+    """But for what only training reads."""
+    shown = load_official("xar", FILE, {name: official()[name] for name in ("vae_stride", "label_drop_prob")})
+    assert isinstance(shown, Model)
+    assert shown.system == dropped(model.system, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("img_size", 77),
+        ("patch_size", 2),
+        ("clusters", 16),
+        ("encoder_num_heads", 77),
+        ("decoder_depth", 77),
+        ("mlp_ratio", 1.5),
+        ("proj_dropout", 0.77),
+    ],
+)
+def test_a_config_that_is_not_of_the_file_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(UsageError, match=name):
+        load_official("xar", FILE, official() | {name: value})
 
 
 def test_the_key_map_goes_both_ways(model: Model) -> None:
-    """Values, not only shapes: rearranged tables and maps come back as they were."""
-    theirs = RECORDED.tensors(WEIGHTS)
-    back = KEYS.to_theirs(KEYS.to_ours(theirs))
-    assert back
+    """Values, not only shapes, but for tables that follow from the sizes."""
+    theirs, back = RECORDED.tensors("weights_xar"), KEYS.to_theirs(model.network.state_dict())
+    assert back.keys() == theirs.keys() - made(theirs)
     assert all(torch.equal(value, theirs[key]) for key, value in back.items())
+
+
+def made(keys: Iterable[str]) -> set[str]:
+    """Tables that follow from the sizes."""
+    return {key for key in keys if key == "mask" or ".rope." in key}
+
+
+@pytest.mark.parametrize("name", MANIFEST)
+def test_every_published_key_and_shape(name: str) -> None:
+    """What shapes and arguments say, which are those of an evaluation without dropout, is a size of ours."""
+    entry = MANIFEST[name]
+    ((_, said),) = entry["constructor"].items()
+    system = SIZES[size_named(entry)]
+    assert isinstance(system.head, Flow)
+    ours = read(arguments(name, entry), system.tokenizer)
+    assert replace(ours, guidance=system.guidance, head=system.head) == dropped(system, said["attn_dropout"])
+    assert system.head.solver == EulerMaruyama(entry["evaluation"]["num_steps"])
+    assert system.guidance == Linear(entry["evaluation"]["cfg"])
+    assert_published(system.network, KEYS, entry["state_dict"], made(entry["state_dict"]))
+
+
+def size_named(entry: dict[str, Any]) -> str:
+    """The size of the same file."""
+    file = f"{entry['repo'].removeprefix('https://huggingface.co/')}:{entry['file']}"
+    return next(size for size, where in PUBLISHED.items() if where.network == file)
+
+
+def test_published_sizes_are_those_of_the_manifest() -> None:
+    assert sorted(map(size_named, MANIFEST.values())) == sorted(PUBLISHED)
