@@ -24,6 +24,7 @@ class BiasedAttentionModule(MixerModule):
     def __init__(self, spec: BiasedAttention, dim: int, dropout: float) -> None:
         super().__init__()
         self.heads, self.head_dim, self.dropout = spec.heads, dim // spec.heads, dropout
+        self.weights = dropout if spec.weights is None else spec.weights
         self.qkv, self.out = nn.Linear(dim, 3 * dim, bias=spec.inner), nn.Linear(dim, dim)
         self.q_norm, self.k_norm = (spec.norm.build(self.head_dim) if spec.norm else nn.Identity() for _ in "qk")
 
@@ -36,7 +37,7 @@ class BiasedAttentionModule(MixerModule):
         if state is not None:
             assert isinstance(state, KeyValues)
             k, v = state.extend(k, v, context.keep)
-        mixed = attend(q, k, v, context.mask, self.dropout if self.training else 0.0)
+        mixed = attend(q, k, v, context.mask, self.weights if self.training else 0.0)
         return F.dropout(self.out(mixed.transpose(1, 2).flatten(2)), self.dropout, self.training)
 
     def state(self, batch: int, slots: int, like: Tensor) -> KeyValues:
@@ -49,12 +50,13 @@ class BiasedAttentionModule(MixerModule):
 class BiasedAttention(Mixer):
     """`heads` heads; `norm`, where given, normalises every query and key. Dropout also acts on attention weights.
 
-    Without `inner` only the output map has a bias (U-ViT).
+    Without `inner` only the output map has a bias (U-ViT). `weights` is the dropout of attention weights, where it differs.
     """
 
     heads: int
     norm: Norm | None = None
     inner: bool = True
+    weights: float | None = None
 
     def build(self, dim: int, dropout: float) -> BiasedAttentionModule:
         """The module for width `dim`, which `heads` must divide."""

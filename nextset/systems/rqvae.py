@@ -50,23 +50,30 @@ def rqvae(
     )
 
 
+def dropped(system: System, dropout: float = 0.1) -> System:
+    """With dropout as in the official training: of what blocks add alone, not of their input or of attention weights."""
+    assert isinstance(system.backbone, Transformer)
+    assert isinstance(system.head, DepthTransformer)
+    bare = [replace(part.mixer, weights=0.0) for part in (system.backbone, system.head)]  # type: ignore[call-arg]
+    return replace(
+        system,
+        backbone=replace(system.backbone, mixer=bare[0], dropout=dropout, input_dropout=0.0),
+        head=replace(system.head, mixer=bare[1], dropout=dropout),
+    )
+
+
 SIZES = {
-    "480m": rqvae(12, 24, 1536),
-    "821m": rqvae(24, 24, 1536),
-    "1.4b": rqvae(42, 24, 1536, 6),
-    "3.8b": rqvae(42, 40, 2560, 6),
-    "ffhq": rqvae(24, 16, 1024, tokenizer=RQ(2048, attention=(-2,)), condition=FREE, pick=Pick(top_k=250)),
-    "church": rqvae(24, 16, 1024, condition=FREE),
-    "cat": rqvae(26, 20, 1280, condition=FREE),
-    "bedroom": rqvae(26, 20, 1280, condition=FREE),
-    "cc3m": replace(rqvae(26, 20, 1280, condition=Words(16384, 32, None, predicted=True)), objective=Captioned()),
+    "480m": dropped(rqvae(12, 24, 1536)),
+    "821m": dropped(rqvae(24, 24, 1536)),
+    "1.4b": dropped(rqvae(42, 24, 1536, 6)),
+    "3.8b": dropped(rqvae(42, 40, 2560, 6)),
+    "ffhq": dropped(rqvae(24, 16, 1024, tokenizer=RQ(2048, attention=(-2,)), condition=FREE, pick=Pick(top_k=250))),
+    "church": dropped(rqvae(24, 16, 1024, condition=FREE)),
+    "cat": dropped(rqvae(26, 20, 1280, condition=FREE)),
+    "bedroom": dropped(rqvae(26, 20, 1280, condition=FREE)),
+    "cc3m": replace(
+        dropped(rqvae(26, 20, 1280, condition=Words(16384, 32, None, predicted=True))), objective=Captioned()
+    ),
     "digits": replace(rqvae(4, 4, 96, 2, SMALL, 8, Label(10), Pick()), guidance=Constant(1.5)),
 }
 TINY = rqvae(2, 2, 16, 1, RQ(5, 4, 2, 4, (1, 2), 1, latent=4, groups=2, channels=1), 4, Label(3), Pick())
-
-PUBLISHED = {name: (f"{name}.tar.gz",) for name in ("ffhq", "church", "cat", "bedroom", "cc3m")} | {
-    "480m": ("imagenet_480M.tar.gz",),  # archives of both stages, listed at github.com/kakaobrain/rq-vae-transformer
-    "821m": ("imagenet_821M.tar.gz",),
-    "1.4b": ("imagenet_1.4B.tar.gz", "imagenet_1.4B_rqvae_50e.tar.gz"),
-    "3.8b": ("imagenet_3.8B_rqvae_50e.tar.gz",),
-}

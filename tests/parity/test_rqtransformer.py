@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from nextset import Model, Pick, System, folders
-from nextset.conditions import Words
+from nextset import Model, Pick, UsageError
 from nextset.conditions.words import WordsModule
 from nextset.decode import decode
 from nextset.decode.guidance import Constant
@@ -23,64 +23,35 @@ from nextset.decode.loop import Clamp
 from nextset.heads.depth import DepthTransformerModule
 from nextset.layout import Tokens, blank
 from nextset.noise import Noise
-from nextset.official.rqvae import KEYS, tokenizer_keys
-from nextset.systems.rqvae import PUBLISHED, SIZES, rqvae
-from nextset.tokenizers.rq import RQ, RQModule
+from nextset.official.rqvae import KEYS, PUBLISHED, read, read_tokenizer, tokenizer_keys
+from nextset.systems.rqvae import SIZES
+from nextset.tokenizers.rq import RQModule
+from nextset.weights import load_official
 
-from .recordings import Recorder, Recordings, assert_published, near
+from .recordings import Recorder, Recordings, arguments, assert_published, near
 
 RECORDED = Recordings("rqtransformer")
 pytestmark = RECORDED.needed
 LOGITS, PIXELS = 1e-4, 5e-5
-GROUPS = 32  # the official code's constant
 
 
-def tokenizer_of(official: dict[str, Any]) -> RQ:
-    """Our spec for the official constructor arguments."""
-    own, net = official["hparams"], official["ddconfig"]
-    assert (own["bottleneck_type"], net["double_z"], net["in_channels"]) == ("rq", False, net["out_ch"])
-    sides = [net["resolution"] // 2**level for level in range(len(net["ch_mult"]))]
-    return RQ(
-        vocab=own["n_embed"],
-        dim=own["embed_dim"],
-        codes=own["code_shape"][2],
-        width=net["ch"],
-        multipliers=tuple(net["ch_mult"]),
-        blocks=net["num_res_blocks"],
-        attention=tuple(level - len(sides) for level, side in enumerate(sides) if side in net["attn_resolutions"]),
-        latent=net["z_channels"],
-        groups=GROUPS,
-        channels=net["in_channels"],
-        shared=own["shared_codebook"],
-        beta=own["latent_loss_weight"],
-        decay=own["decay"],
-    )
+CONFIG, MANIFEST = RECORDED.read("config.json"), RECORDED.published
+TRANSFORMERS = {"gen": "weights_rqt", "text": "weights_rqt_text"}
+TOKENIZER = RECORDED.folder / "weights_rqvae.safetensors"
 
 
-def system_of(official: dict[str, Any], tokenizer: RQ) -> System:
-    """Our system for the official constructor arguments of a transformer on a tokenizer."""
-    flags = ("shared_tok_emb", "shared_cls_emb", "input_emb_vqvae", "head_emb_vqvae", "cumsum_depth_ctx")
-    assert all(official[flag] for flag in flags)
-    heads = official["body"]["block"]["n_head"]
-    assert heads == official["head"]["block"]["n_head"]
-    words = Words(
-        official["vocab_size_cond"], official["block_size_cond"], None, predicted=official["block_size_cond"] > 1
-    )
-    height, width, codes = official["block_size"]
-    assert (official["vocab_size"], codes, official["input_embed_dim"]) == (
-        tokenizer.vocab,
-        tokenizer.codes,
-        tokenizer.dim,
-    )
-    system = rqvae(
-        official["body"]["n_layer"],
-        heads,
-        official["embed_dim"],
-        official["head"]["n_layer"],
-        tokenizer,
-        condition=words,
-    )
-    return replace(system, size=(height * tokenizer.stride, width * tokenizer.stride))
+def said(role: str, name: str = "") -> dict[str, Any]:
+    """The official constructor arguments of the tokenizer, or of a recorded transformer."""
+    words = {"tokenizer": "get_rqvae", "network": f"({TRANSFORMERS.get(name)})"}
+    return next(value for key, value in CONFIG["constructor"].items() if words[role] in key)
+
+
+def files(name: str) -> dict[str, Path]:
+    return {"network": RECORDED.folder / f"{TRANSFORMERS[name]}.safetensors", "tokenizer": TOKENIZER}
+
+
+def config_of(name: str) -> dict[str, Any]:
+    return {"network": said("network", name), "tokenizer": said("tokenizer")}
 
 
 @dataclass(frozen=True)
@@ -105,22 +76,17 @@ class Transformer:
 
 @pytest.fixture(scope="module")
 def golden() -> Golden:
-    config = RECORDED.read("config.json")
-    spec = tokenizer_of(config["constructor"]["rqvae.models.rqvae.get_rqvae(config)"])
-    official, module = RECORDED.tensors("weights_rqvae"), spec.build().eval()
-    folders.load_exactly(module, tokenizer_keys(spec).to_ours(official), "recordings")
-    return Golden(config, RECORDED.tensors("io"), official, module)
+    module = load_official("rqvae", {"tokenizer": TOKENIZER}, said("tokenizer"))
+    assert isinstance(module, RQModule)
+    return Golden(CONFIG, RECORDED.tensors("io"), RECORDED.tensors("weights_rqvae"), module)
 
 
-@pytest.fixture(scope="module", params=["gen", "text"])
+@pytest.fixture(scope="module", params=TRANSFORMERS)
 def transformer(request: pytest.FixtureRequest, golden: Golden) -> Transformer:
-    name, asked = {"gen": ("weights_rqt", "gen_labels"), "text": ("weights_rqt_text", "text_ids")}[request.param]
-    arguments = next(v for k, v in golden.config["constructor"].items() if f"({name})" in k)
-    model = system_of(arguments, golden.module.spec).build().eval()
-    official = RECORDED.tensors(name)
-    folders.load_exactly(model.network, KEYS.to_ours(official), name)
-    model.tokenizer.load_state_dict(golden.module.state_dict())
-    return Transformer(request.param, golden.io[asked], model, official)
+    name, asked = request.param, {"gen": "gen_labels", "text": "text_ids"}[request.param]
+    model = load_official("rqvae", files(name), config_of(name))
+    assert isinstance(model, Model)
+    return Transformer(name, golden.io[asked], model, RECORDED.tensors(TRANSFORMERS[name]))
 
 
 def flat(ids: Tensor) -> Tensor:
@@ -263,21 +229,66 @@ def test_keys_go_there_and_back(transformer: Transformer) -> None:
     assert all(torch.equal(back[key], value) for key, value in transformer.official.items())
 
 
+# the family
+
+
+def test_what_the_shapes_do_not_show(transformer: Transformer) -> None:
+    """Heads, the grid and the sharing of the codebook are asked for by their official names, dotted where there are several."""
+    config = config_of(transformer.name)
+    network, tokenizer = config["network"], {"shared_codebook": config["tokenizer"]["hparams"]["shared_codebook"]}
+    few = {name: network[name] for name in ("block_size", "embd_pdrop") if name in network}
+    few |= {part: {"block": network[part]["block"]} for part in ("body", "head")}
+    kept = {name: config["tokenizer"]["hparams"][name] for name in ("latent_loss_weight", "decay")}
+    shown = load_official("rqvae", files(transformer.name), {"network": few, "tokenizer": tokenizer | kept})
+    assert isinstance(shown, Model)
+    assert shown.system == transformer.model.system
+    with pytest.raises(UsageError, match="do not show shared_codebook"):
+        load_official("rqvae", files(transformer.name), {"network": few, "tokenizer": kept})
+    for name, missing in (("body.block.n_head", few | {"body": {}}), ("block_size", few | {"block_size": None})):
+        less = {key: value for key, value in missing.items() if value is not None}
+        with pytest.raises(UsageError, match=f"do not show {name}"):
+            load_official("rqvae", files(transformer.name), {"network": less, "tokenizer": tokenizer})
+    with pytest.raises(UsageError, match="give both"):
+        load_official("rqvae", files(transformer.name)["network"], network)
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "value"),
+    [
+        ("network", "embed_dim", 77),
+        ("network", "vocab_size", 77),
+        ("network", "block_size", [7, 7, 7]),
+        ("network", "cumsum_depth_ctx", False),
+        ("network", "block_size_cond", 77),
+        ("network", "body", {"n_layer": 77, "block": {"n_head": 1}}),
+        ("tokenizer", "n_embed", 77),
+        ("tokenizer", "loss_type", "l1"),
+    ],
+)
+def test_a_config_that_is_not_of_the_files_is_refused(role: str, name: str, value: Any) -> None:
+    config = config_of("gen")
+    inner = {"hparams": config["tokenizer"]["hparams"] | {name: value}} if role == "tokenizer" else {name: value}
+    with pytest.raises(UsageError, match=name):
+        load_official("rqvae", files("gen"), config | {role: config[role] | inner})
+
+
 # published sizes
 
 
-@pytest.mark.parametrize("name", RECORDED.published)
-def test_every_published_key_and_shape(name: str) -> None:
-    """And the size is among ours, under a file of the manifest."""
-    entry = RECORDED.published[name]
-    official = next(value for value in entry["constructor"].values() if isinstance(value, dict))
-    if official["type"] == "rq-vae":
-        spec = tokenizer_of(official)
-        assert spec in [size.tokenizer for size in SIZES.values()]
-        assert_published(spec.build, tokenizer_keys(spec), entry["state_dict"])
-        return
-    size = next(SIZES[key] for key, files in PUBLISHED.items() if set(files) & set(re.split(r"[, /]+", entry["file"])))
-    assert isinstance(size.tokenizer, RQ)
-    assert replace(system_of(official, size.tokenizer), pick=size.pick, objective=size.objective) == size
+@pytest.mark.parametrize("name", [name for name in MANIFEST if name.startswith("RQ-VAE")])
+def test_published_tokenizers(name: str) -> None:
+    """What shapes and arguments say is the tokenizer of a size of ours."""
+    entry = MANIFEST[name]
+    spec = read_tokenizer(arguments(name, entry))
+    assert spec in [size.tokenizer for size in SIZES.values()]
+    assert_published(spec.build, tokenizer_keys(spec), entry["state_dict"])
+
+
+@pytest.mark.parametrize("name", [name for name in MANIFEST if not name.startswith("RQ-VAE")])
+def test_published_transformers(name: str) -> None:
+    """What shapes and arguments say is a size of ours, under a file of the manifest."""
+    entry = MANIFEST[name]
+    size = SIZES[next(key for key, where in PUBLISHED.items() if where.network in re.split(r"[, /]+", entry["file"]))]
+    assert replace(read(arguments(name, entry), size.tokenizer), pick=size.pick) == size
     network = assert_published(size.network, KEYS, entry["state_dict"])
     assert sum(p.numel() for p in network.parameters()) == entry["parameters"]
