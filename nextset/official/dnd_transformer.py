@@ -10,6 +10,7 @@ from ..family import Arguments, Family, Published
 from ..keymap import KeyMap, Squeezed
 from ..system import System
 from ..tokenizers.base import Tokenizer
+from . import rqvae
 from .llamagen import KEYS as LLAMAGEN
 
 NAMES = {ours: name for ours, name in LLAMAGEN.names.items() if ours.startswith(("wiring", "backbone.blocks"))} | {
@@ -32,13 +33,14 @@ def read(args: Arguments, tokenizer: Tokenizer | None) -> NoReturn:
     )
 
 
+HOME = "leonardPKU/DnD-Transformer"
 PUBLISHED = {
-    size: Published(f"leonardPKU/DnD-Transformer:trained_dnd_transformer_{folder}")
-    for size, folder in {
-        "xxl": "imagenet_2layer/XXL",
-        "xxxl": "imagenet_2layer/XXXL",
-        "text": "text_image_1layer/XXL",
-        "arxiv": "arxiv_image_8layer/XXL",
-    }.items()
+    size: Published(f"{HOME}:trained_dnd_transformer_{folder}", f"{HOME}:{tokenizer}")
+    for size, folder, tokenizer in (
+        ("xxl", "imagenet_2layer/XXL", "2d_tokenzier_imagenet"),  # so spelt there
+        ("xxxl", "imagenet_2layer/XXXL", "2d_tokenzier_imagenet"),
+        ("text", "text_image_1layer/XXL", "2d_tokenizer_text_image"),
+        ("arxiv", "arxiv_image_8layer/XXL", "2d_tokenizer_arxiv_image"),
+    )
 }
-FAMILY = Family(read, keys, published=PUBLISHED, wrapper="model")
+FAMILY = Family(read, keys, rqvae.CODER, PUBLISHED, wrapper="model")

@@ -179,7 +179,7 @@ def _model(of: Named, family: Family, states: Mapping[str, Found], configs: Mapp
 def _published(of: Named, found: Found) -> System | None:
     """The size that was asked for; else a published one of this file's name and shapes, or of its shapes alone.
 
-    Raises UsageError where several are.
+    Raises UsageError where several are, and differ.
     """
     assert isinstance(of.family, Family)
     if of.size:
@@ -189,7 +189,7 @@ def _published(of: Named, found: Found) -> System | None:
     sizes = [size for size, spec in of.sizes.items() if _fits(found, spec, of.family)]
     same = [size for size in sizes if basename(of.family.published[size].network) == Path(found.source).name]
     sizes = same if len(same) == 1 else sizes
-    if len(sizes) > 1:
+    if len({of.spec(size) for size in sizes}) > 1:
         raise UsageError(
             f"{found.source} fits the sizes {', '.join(sizes)} alike; name one, such as {of.name}/{sizes[0]}, or pass config"
         )

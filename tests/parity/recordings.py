@@ -134,6 +134,12 @@ def opened(recorded: Recordings, config: Mapping[str, Any], *roles: str) -> Mode
     return model
 
 
+def arguments(entry: Mapping[str, Any], config: Mapping[str, Any]) -> Arguments:
+    """What a published file's shapes say, and arguments of its constructor."""
+    shapes = {key: tuple(shape) for key, (shape, _) in entry["state_dict"].items()}
+    return Arguments("the manifest", shapes, config)
+
+
 def assert_read(
     family: Family,
     entry: Mapping[str, Any],
@@ -142,8 +148,7 @@ def assert_read(
     drawn: Collection[str] = ("guidance", "pick"),
 ) -> None:
     """A published file's shapes, with its constructor's arguments, make the catalogue's size, but for how it is `drawn` by default."""
-    shapes = {key: tuple(shape) for key, (shape, _) in entry["state_dict"].items()}
-    found = family.read(Arguments("the manifest", shapes, config), size.tokenizer)
+    found = family.read(arguments(entry, config), size.tokenizer)
     assert replace(found, **{part: getattr(size, part) for part in drawn}) == size
 
 
@@ -166,13 +171,6 @@ def assert_files(published: Mapping[str, Published], entries: Iterable[Mapping[s
 def numbers(constructor: str) -> dict[str, int]:
     """The whole numbers among the keyword arguments of an official constructor's call."""
     return {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)\b(?!\.)", constructor)}
-
-
-def arguments(name: str, entry: Mapping[str, Any]) -> Arguments:
-    """What a manifest says of a published size: the shapes of its tensors, and its constructor's arguments."""
-    said = entry["constructor"]
-    shapes = {key: tuple(shape) for key, (shape, _) in entry["state_dict"].items()}
-    return Arguments(name, shapes, numbers(said) if isinstance(said, str) else said)
 
 
 def listed(state: Mapping[str, Tensor]) -> dict[str, Any]:

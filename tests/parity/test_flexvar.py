@@ -19,14 +19,15 @@ from nextset.decode import Clipped, Constant, Guidance
 from nextset.decode.guidance import from_extra
 from nextset.folders import load_exactly
 from nextset.layout import Layout, pyramid
-from nextset.official.flexvar import CODER, FAMILY, PUBLISHED, VAE_KEYS, read
+from nextset.official.flexvar import CODER, FAMILY, PUBLISHED, VAE_KEYS
 from nextset.official.vq import USED
 from nextset.systems.flexvar import SIZES, resized
 from nextset.systems.var import SIDES
 from nextset.tokenizers.scalable import ScalableVQModule
-from nextset.weights import ROLES, load_official
+from nextset.weights import load_official
+from nextset.weights.official import ROLES
 
-from .recordings import Recorder, Recordings, arguments, assert_published, near
+from .recordings import Recorder, Recordings, arguments, assert_published, assert_read, near
 
 RECORDED = Recordings("flexvar")
 pytestmark = RECORDED.needed
@@ -210,10 +211,10 @@ def test_every_published_key_and_shape(name: str) -> None:
     size = next(size for size, where in PUBLISHED.items() if any(f.endswith(f":{entry['file']}") for f in where.files))
     system = SIZES[size]
     if PUBLISHED[size].tokenizer.endswith(f":{entry['file']}"):
-        assert CODER.read(arguments(name, entry)) == system.tokenizer
+        assert CODER.read(arguments(entry, entry["constructor"])) == system.tokenizer
         module = assert_published(system.tokenizer.build, VAE_KEYS, entry["state_dict"])
     else:
-        assert read(arguments(name, entry), system.tokenizer) == system
+        assert_read(FAMILY, entry, entry["constructor"], system, ())
         module = assert_published(system.network, FAMILY.keys(system), entry["state_dict"])
     assert sum(p.numel() for p in module.parameters()) == entry["parameters"]
 

@@ -90,6 +90,6 @@ def test_published_autoencoder(name: str) -> None:
     entry = RECORDED.published[name]
     (size,) = (size for size, where in CODER.published.items() if entry["file"].startswith(where.tokenizer))
     spec = CODER.sizes[size]
-    assert CODER.read(arguments(name, entry)) == spec
+    assert CODER.read(arguments(entry, entry["constructor"])) == spec
     module = assert_published(spec.build, CODER.keys(spec), entry["state_dict"])
     assert sum(p.numel() for p in module.parameters()) == entry["parameters"]

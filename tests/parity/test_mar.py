@@ -21,13 +21,13 @@ from nextset.decode import Constant, Guidance, Proportional
 from nextset.heads.diffusion import DiffusionModule
 from nextset.nn.diffusion import Strided
 from nextset.nn.masking import Cosine
-from nextset.official.mar import KEYS, PUBLISHED, read, spacing
+from nextset.official.mar import FAMILY, KEYS, PUBLISHED, spacing
 from nextset.orders import Falling, Plan
 from nextset.systems.mar import SIZES
-from nextset.tokenizers.kl_vae import KLVAE, KLVAEModule
+from nextset.tokenizers.kl_vae import KLVAEModule
 from nextset.weights import load_official
 
-from .recordings import Given, Recordings, arguments, assert_published, near
+from .recordings import Given, Recordings, assert_published, assert_read, near
 from .test_kl_vae import said as vae_arguments
 
 RECORDED = Recordings("mar")
@@ -243,8 +243,7 @@ def test_every_published_key_and_shape(name: str) -> None:
     system = SIZES[size_named(entry)]
     assert isinstance(system.backbone, MaskedAutoencoder)
     heads = {"encoder_num_heads": system.backbone.mixer.heads}  # type: ignore[attr-defined]
-    args = arguments(name, entry | {"constructor": entry["constructor"] | heads})
-    assert replace(read(args, KLVAE()), guidance=system.guidance) == system
+    assert_read(FAMILY, entry, entry["constructor"] | heads, system, ("guidance",))
     assert system.order.steps == entry["evaluation"]["num_iter"]  # type: ignore[attr-defined]
     assert system.guidance == Proportional(entry["evaluation"]["cfg"], after=True, left=1)
     network = assert_published(system.network, KEYS, entry["state_dict"])

@@ -7,7 +7,7 @@ for logits, 5e-5 for pixels, ids exactly.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,14 @@ from nextset.decode.loop import Clamp
 from nextset.heads.depth import DepthTransformerModule
 from nextset.layout import Tokens, blank
 from nextset.noise import Noise
-from nextset.official.rqvae import KEYS, PUBLISHED, read, read_tokenizer, tokenizer_keys
+from nextset.official.rqvae import FAMILY, KEYS, PUBLISHED, read_tokenizer, tokenizer_keys
 from nextset.systems.rqvae import SIZES
 from nextset.tokenizers.rq import RQModule
 from nextset.weights import load_official
+from nextset.weights.families import blueprint, named
+from nextset.weights.official import Found, _published
 
-from .recordings import Recorder, Recordings, arguments, assert_published, near
+from .recordings import Recorder, Recordings, arguments, assert_published, assert_read, near
 
 RECORDED = Recordings("rqtransformer")
 pytestmark = RECORDED.needed
@@ -272,14 +274,27 @@ def test_a_config_that_is_not_of_the_files_is_refused(role: str, name: str, valu
         load_official("rqvae", files("gen"), config | {role: config[role] | inner})
 
 
+def test_another_family_has_such_tokenizers(golden: Golden) -> None:
+    module = load_official("dnd-transformer", {"tokenizer": TOKENIZER}, said("tokenizer"))
+    assert isinstance(module, RQModule)
+    assert module.spec == golden.module.spec
+
+
 # published sizes
+
+
+def test_sizes_that_do_not_differ_need_no_name() -> None:
+    """Files of two sets of pictures have the same shapes."""
+    assert SIZES["cat"] == SIZES["bedroom"]
+    state = blueprint(SIZES["cat"])
+    assert _published(named("rqvae"), Found("model.pt", KEYS.to_theirs(state))) == SIZES["cat"]
 
 
 @pytest.mark.parametrize("name", [name for name in MANIFEST if name.startswith("RQ-VAE")])
 def test_published_tokenizers(name: str) -> None:
     """What shapes and arguments say is the tokenizer of a size of ours."""
     entry = MANIFEST[name]
-    spec = read_tokenizer(arguments(name, entry))
+    spec = read_tokenizer(arguments(entry, entry["constructor"]))
     assert spec in [size.tokenizer for size in SIZES.values()]
     assert_published(spec.build, tokenizer_keys(spec), entry["state_dict"])
 
@@ -289,6 +304,6 @@ def test_published_transformers(name: str) -> None:
     """What shapes and arguments say is a size of ours, under a file of the manifest."""
     entry = MANIFEST[name]
     size = SIZES[next(key for key, where in PUBLISHED.items() if where.network in re.split(r"[, /]+", entry["file"]))]
-    assert replace(read(arguments(name, entry), size.tokenizer), pick=size.pick) == size
+    assert_read(FAMILY, entry, entry["constructor"], size, ("pick",))
     network = assert_published(size.network, KEYS, entry["state_dict"])
     assert sum(p.numel() for p in network.parameters()) == entry["parameters"]

@@ -19,12 +19,13 @@ from nextset.decode import Linear
 from nextset.decode.guidance import from_extra
 from nextset.layout import Tokens, pyramid
 from nextset.official.multiscale import CODER
-from nextset.official.var import FAMILY, KEYS, PUBLISHED, read
+from nextset.official.var import FAMILY, KEYS, PUBLISHED
 from nextset.systems.var import SIZES
 from nextset.tokenizers.multiscale import MultiScaleVQModule, phi_of
-from nextset.weights import ROLES, load_official
+from nextset.weights import load_official
+from nextset.weights.official import ROLES
 
-from .recordings import Recorder, Recordings, arguments, assert_published, near
+from .recordings import Recorder, Recordings, arguments, assert_published, assert_read, near
 
 RECORDED = Recordings("var")
 pytestmark = RECORDED.needed
@@ -246,7 +247,7 @@ def test_a_config_that_is_not_of_the_files_is_refused(golden: Golden, role: str,
 @pytest.mark.parametrize("name", TOKENIZERS)
 def test_published_tokenizers(name: str) -> None:
     entry = MANIFEST[name]
-    spec = CODER.read(arguments(name, entry))
+    spec = CODER.read(arguments(entry, entry["constructor"]))
     size = next(size for size, known in CODER.sizes.items() if known == spec)
     assert CODER.published[size].tokenizer.endswith(f":{entry['file']}")
     module = assert_published(spec.build, CODER.keys(spec), entry["state_dict"])
@@ -258,7 +259,7 @@ def test_published_generators(name: str) -> None:
     """What shapes and arguments say is a size of ours, with the tokenizer of its scales."""
     entry = MANIFEST[name]
     size = next(size for size, where in PUBLISHED.items() if where.network.endswith(f":{entry['file']}"))
-    assert read(arguments(name, entry), SIZES[size].tokenizer) == SIZES[size]
+    assert_read(FAMILY, entry, entry["constructor"], SIZES[size], ())
     module = assert_published(SIZES[size].network, KEYS, entry["state_dict"])
     assert sum(p.numel() for p in module.parameters()) == entry["parameters"]
 

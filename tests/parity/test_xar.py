@@ -7,7 +7,6 @@ Recordings lie in the folder that NEXTSET_PARITY names; sizes, noise, levels, st
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,13 +19,13 @@ from nextset.heads import Flow, Noisy
 from nextset.heads.denoiser import DenoiserModule
 from nextset.nn.flow import Euler, EulerMaruyama, FlowSolver
 from nextset.noise import Noise
-from nextset.official.xar import KEYS, PUBLISHED, read
+from nextset.official.xar import FAMILY, KEYS, PUBLISHED
 from nextset.orders import Plan
 from nextset.slots import Vectors
 from nextset.systems.xar import SIZES, dropped
 from nextset.weights import load_official
 
-from .recordings import Recordings, arguments, assert_published, near
+from .recordings import Recordings, assert_published, assert_read, near
 
 RECORDED = Recordings("xar")
 pytestmark = RECORDED.needed
@@ -205,8 +204,7 @@ def test_every_published_key_and_shape(name: str) -> None:
     ((_, said),) = entry["constructor"].items()
     system = SIZES[size_named(entry)]
     assert isinstance(system.head, Flow)
-    ours = read(arguments(name, entry), system.tokenizer)
-    assert replace(ours, guidance=system.guidance, head=system.head) == dropped(system, said["attn_dropout"])
+    assert_read(FAMILY, entry, said, dropped(system, said["attn_dropout"]), ("guidance", "head"))
     assert system.head.solver == EulerMaruyama(entry["evaluation"]["num_steps"])
     assert system.guidance == Linear(entry["evaluation"]["cfg"])
     assert_published(system.network, KEYS, entry["state_dict"], made(entry["state_dict"]))
