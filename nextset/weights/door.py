@@ -167,9 +167,10 @@ def _there(source: str, name: str) -> tuple[str, dict[str, str]]:
 
 
 def _by_role(place: Published) -> dict[str, str]:
-    if place.home:
+    far = [file for file in place.files if not PLACE.fullmatch(file)]
+    if far:
         raise UsageError(
-            f"{', '.join(place.files)}: not on the hub; download from {place.home}, unpack, and load the file"
+            f"{', '.join(far)}: not on the hub; download from {place.home}, unpack, and load the files from one folder"
         )
     return {role: file for role, file in (("network", place.network), ("tokenizer", place.tokenizer)) if file}
 
