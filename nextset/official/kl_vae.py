@@ -34,15 +34,18 @@ def read(args: Arguments) -> KLVAE:
 
 
 def pictured(args: Arguments, tokenizer: Tokenizer | None, channels: int, sites: int) -> tuple[Tokenizer, int]:
-    """The tokenizer of a generator of so many latents of so many channels, and the pixels a side of its pictures.
+    """The tokenizer of a generator of so many tokens of so many channels, and the pixels a side of its pictures.
 
-    Raises UsageError where the two do not fit, and where a token is more than one latent.
+    Tokens that are patches of several latents are known without a tokenizer only. Raises UsageError where the two do not fit.
     """
-    args.must("patch_size", 1)
-    coder = args.fitting(tokenizer, Continuous(args.seen("vae_embed_dim", channels)), args.asked("vae_stride", 16))
+    if tokenizer is not None:
+        args.must("patch_size", 1)
+    patch = args.asked("patch_size", 1)
+    args.seen("vae_embed_dim", channels // patch**2)
+    coder = args.fitting(tokenizer, Continuous(channels), args.asked("vae_stride", 16) * patch)
     side = args.square("sites", sites)
     image = pixels(coder, side)
-    args.seen("vae_stride", image // side)
+    args.seen("vae_stride", image // side // patch)
     return coder, args.seen("img_size", image)
 
 

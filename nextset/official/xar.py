@@ -75,6 +75,7 @@ def read(args: Arguments, tokenizer: Tokenizer | None) -> System:
     reads its `diffusion_batch_mul`.
     """
     args.must("clusters", 4)
+    args.must("patch_size", 1)
     sites, channels = args.size("encoder_pos_embed_learned", 1), args.size("z_proj.weight", 1)
     coder, image = kl_vae.pictured(args, tokenizer, channels, sites)
     dim, wide = (args.size(f"{part}.weight") for part in ("z_proj", "decoder_embed"))

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from nextset import Model, Pick, UsageError
@@ -67,8 +68,8 @@ def head_of(model: Model) -> DiffusionModule:
 
 
 def tokens(latents: Tensor) -> Tensor:
-    """A map (B, C, h, w) as tokens (B, N, C)."""
-    return latents.flatten(2).transpose(1, 2)
+    """A map (B, C, h, w) as tokens (B, N, C), or of patches of it."""
+    return F.pixel_unshuffle(latents, official()["patch_size"]).flatten(2).transpose(1, 2)
 
 
 # -- transformer
@@ -187,20 +188,30 @@ def test_keys_go_there_and_back(model: Model) -> None:
 
 
 def test_with_the_tokenizer(model: Model) -> None:
-    """The same network on the same latents, which are painted; those of another picture's size are refused."""
+    """The same network on the same latents, which are painted; those of another picture's size, and patches, are refused."""
     files = {"network": WEIGHTS, "tokenizer": RECORDED.folder / "weights_vae.safetensors"}
-    whole = load_official("mar", files, {"network": official(), "tokenizer": vae_arguments(CONFIG)})
-    assert isinstance(whole, Model)
-    assert isinstance(whole.tokenizer, KLVAEModule)
-    assert replace(whole.system, tokenizer=model.system.tokenizer) == model.system
+    single, coder = official()["patch_size"] == 1, vae_arguments(CONFIG)
+    if single:
+        whole = load_official("mar", files, {"network": official(), "tokenizer": coder})
+        assert isinstance(whole, Model)
+        assert isinstance(whole.tokenizer, KLVAEModule)
+        assert replace(whole.system, tokenizer=model.system.tokenizer) == model.system
     twice = official() | {"vae_stride": 2 * official()["vae_stride"], "img_size": 2 * official()["img_size"]}
-    with pytest.raises(UsageError, match="vae_stride"):
-        load_official("mar", files, {"network": twice, "tokenizer": vae_arguments(CONFIG)})
+    with pytest.raises(UsageError, match="vae_stride" if single else "patch_size"):
+        load_official("mar", files, {"network": twice, "tokenizer": coder})
+
+
+def test_patches_are_tokens_without_a_tokenizer() -> None:
+    """As many numbers a token may be the latents of a patch, whose picture is larger."""
+    args = {"patch_size": 2 * official()["patch_size"], "vae_embed_dim": official()["vae_embed_dim"] // 4}
+    found = load_official("mar", WEIGHTS, official() | args | {"img_size": 2 * official()["img_size"]})
+    assert isinstance(found, Model)
+    assert found.system.size == (2 * official()["img_size"],) * 2
 
 
 def test_what_the_shapes_do_not_show(model: Model) -> None:
     """The heads are asked for; the stride, where it is not the usual one, and what only drawing and training read may be given."""
-    names = ("vae_stride", "attn_dropout", "proj_dropout", "label_drop_prob", "mask_ratio_min")
+    names = ("vae_stride", "patch_size", "attn_dropout", "proj_dropout", "label_drop_prob", "mask_ratio_min")
     few = {name: official()[name] for name in (*names, "num_sampling_steps", "diffusion_batch_mul")}
     with pytest.raises(UsageError, match="do not show encoder_num_heads"):
         load_official("mar", WEIGHTS, few)
@@ -213,7 +224,7 @@ def test_what_the_shapes_do_not_show(model: Model) -> None:
     ("name", "value"),
     [
         ("img_size", 77),
-        ("patch_size", 2),
+        ("vae_embed_dim", 77),
         ("decoder_num_heads", 77),
         ("decoder_embed_dim", 77),
         ("buffer_size", 77),
