@@ -53,5 +53,5 @@ PUBLISHED = {
     size: Published(f"{HOME}:FlexVAR{size}-epo{epoch}.pth", f"{HOME}:FlexVAE.pth")
     for size, epoch in (("d16", 179), ("d20", 249), ("d24", 349))
 }
-CODER = Coder(read_tokenizer, lambda spec: VAE_KEYS, wrapper="model")
-FAMILY = Family(read, keys, CODER, PUBLISHED, alone=False)
+CODER = Coder(read_tokenizer, lambda spec: VAE_KEYS, wrapper="model", licence="MIT")
+FAMILY = Family(read, keys, CODER, PUBLISHED, alone=False, licence="MIT")

@@ -51,4 +51,4 @@ def pictured(args: Arguments, tokenizer: Tokenizer | None, channels: int, sites:
 
 HOME = "https://github.com/LTH14/mar"  # whose README and util/download.py say where files lie
 FILE = "kl16.ckpt"
-CODER = Coder(read, keys, {"16": KLVAE()}, {"16": Published(tokenizer=FILE, home=HOME)}, wrapper="model")
+CODER = Coder(read, keys, {"16": KLVAE()}, {"16": Published(tokenizer=FILE, home=HOME)}, wrapper="model", licence="MIT")

@@ -122,4 +122,4 @@ PUBLISHED = {
     size: Published(f"mar_{name}/checkpoint-last.pth", kl_vae.FILE, kl_vae.HOME)
     for size, name in (("b", "base"), ("l", "large"), ("h", "huge"))
 }
-FAMILY = Family(read, lambda spec: KEYS, kl_vae.CODER, PUBLISHED, wrapper="model_ema")
+FAMILY = Family(read, lambda spec: KEYS, kl_vae.CODER, PUBLISHED, wrapper="model_ema", licence="MIT")

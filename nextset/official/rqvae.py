@@ -164,5 +164,6 @@ PUBLISHED = {size: Published(f"{size}.tar.gz", home=HOME) for size in ("ffhq", "
     ),  # imagenet_1.4B.tar.gz: on a tokenizer of less training
     "3.8b": Published("imagenet_3.8B_rqvae_50e.tar.gz", home=HOME),
 }
-CODER = Coder(read_tokenizer, tokenizer_keys, wrapper="state_dict")
-FAMILY = Family(read, lambda spec: KEYS, CODER, PUBLISHED, alone=False, wrapper="state_dict")
+LICENCE = "CC-BY-NC-SA-4.0"  # of the weights; the code's is Apache-2.0
+CODER = Coder(read_tokenizer, tokenizer_keys, wrapper="state_dict", licence=LICENCE)
+FAMILY = Family(read, lambda spec: KEYS, CODER, PUBLISHED, alone=False, wrapper="state_dict", licence=LICENCE)

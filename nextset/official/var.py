@@ -116,4 +116,4 @@ def sized(args: Arguments, tokenizer: MultiScaleVQ = VAE) -> System:
 
 HOME = "FoundationVision/var"
 PUBLISHED = {size: Published(f"{HOME}:var_{size}.pth", multiscale.FILE) for size in ("d16", "d20", "d24", "d30", "d36")}
-FAMILY = Family(read, lambda spec: KEYS, multiscale.CODER, PUBLISHED, alone=False)
+FAMILY = Family(read, lambda spec: KEYS, multiscale.CODER, PUBLISHED, alone=False, licence="MIT")
