@@ -27,11 +27,13 @@ class Arguments:
     """Sizes of an official checkpoint, under the names of the official constructor.
 
     `seen` reads what the shapes show and refuses a config that says otherwise, `asked` what they do not show, `must` what we
-    can do in one way only. `source` names the file in messages.
+    can do in one way only. `source` names the file in messages, `role` the part of a config for several files.
     """
 
-    def __init__(self, source: str, shapes: Mapping[str, Shape], config: Mapping[str, Any] | None = None) -> None:
-        self.source, self.shapes = source, shapes
+    def __init__(
+        self, source: str, shapes: Mapping[str, Shape], config: Mapping[str, Any] | None = None, role: str = ""
+    ) -> None:
+        self.source, self.shapes, self.role = source, shapes, role
         self._said = _flat(config or {})
 
     def __contains__(self, key: str) -> bool:
@@ -84,9 +86,13 @@ class Arguments:
         if found is UNSAID:
             raise UsageError(
                 f"the tensors of {self.source} do not show {name}{f' ({hint})' if hint else ''}; "
-                f"pass it: config={{{name!r}: ...}}, or name a published size"
+                f"pass it: config={self._shown(name)}, or name a published size"
             )
         return tuple(found) if isinstance(found, list) else found
+
+    def _shown(self, name: str) -> str:
+        asked = f"{{{name!r}: ...}}"
+        return f"{{{self.role!r}: {asked}}}" if self.role else asked
 
     def must(self, name: str, *allowed: Any) -> None:
         """Raises UsageError where the config gives `name` a value that is not allowed: what has no counterpart here."""
@@ -97,7 +103,7 @@ class Arguments:
 
     def without(self, *names: str) -> Arguments:
         """The same, but for what the config says of `names`."""
-        rest = Arguments(self.source, self.shapes)
+        rest = Arguments(self.source, self.shapes, role=self.role)
         rest._said = {name: value for name, value in self._said.items() if name not in names}
         return rest
 

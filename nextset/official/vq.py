@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..family import Arguments, Coder, Published
+from ..family import UNSAID, Arguments, Coder, Published
 from ..tokenizers.vq import VQ
 
 USED = "quantize.codebook_used"  # in LlamaGen's files: the last 65,536 ids it trained on, which no output depends on
@@ -88,7 +88,9 @@ def read(args: Arguments) -> VQ:
         multipliers=multipliers,
         blocks=args.seen("num_res_blocks", args.count("encoder.conv_blocks.0.res.{}.conv1.weight")),
         latent=args.seen("z_channels", args.size("encoder.conv_out.weight")),
-        groups=args.asked("num_groups", 32),
+        groups=args.asked(
+            "num_groups", UNSAID if width % 32 else 32, hint="normalisation groups, 32 in published files"
+        ),
         channels=args.size("encoder.conv_in.weight", 1),
         beta=args.asked("commit_loss_beta", 0.25),
         normalise=args.asked("codebook_l2_norm", True),

@@ -15,7 +15,7 @@ from ..files import write_atomically
 from ..folders import load_config, save_tensors
 from ..model import Model
 from ..pretrained import load_tokenizer, save_tokenizer
-from .door import about, identify
+from .door import about, identify, paired
 from .families import named
 from .official import load_official, load_official_tokenizer
 
@@ -92,14 +92,9 @@ def _save(state: Mapping[str, Tensor], wrapper: str, path: Path) -> Path:
 
 def _roles(files: Sequence[Path], name: str) -> tuple[str, dict[str, Path]]:
     """What the files are together, and which is which."""
-    if len(files) not in (1, 2):
+    if len(files) == 2:
+        return paired(files[0], files[1], name)
+    if len(files) != 1:
         raise UsageError(f"files: give a generator, its tokenizer, or both, not {len(files)}")
-    found = [(path, *identify(path, name)) for path in files]
-    generators = [(word, path) for path, word, role in found if role == "network"]
-    if len(files) == 1:
-        ((path, word, role),) = found
-        return word, {role: path}
-    if len(generators) != 1:
-        raise UsageError(f"files: of {files[0]} and {files[1]} one must be a generator, the other its tokenizer")
-    ((word, network),) = generators
-    return word, {"network": network, "tokenizer": next(path for path in files if path != network)}
+    word, role = identify(files[0], name)
+    return word, {role: files[0]}

@@ -45,10 +45,11 @@ def load(
     if not isinstance(model, Model):
         raise UsageError(f"{source} is a tokenizer; use load_tokenizer")
     if not model.system.tokenizer.paints:
-        beside = _place(word).tokenizer
+        place = _place(word)
+        there = "" if not place.tokenizer or PLACE.fullmatch(place.tokenizer) else f" (from {place.home})"
         warnings.warn(
-            f"{source} came without its tokenizer, so the model works on tokens alone; put {basename(beside) or 'the file'} "
-            "beside it, or use load_official with both files",
+            f"{source} came without its tokenizer, so the model works on tokens alone; put "
+            f"{basename(place.tokenizer) or 'the file'}{there} beside it, or use load_official with both files",
             stacklevel=2,
         )
     model.about = about(word, files)
@@ -83,13 +84,27 @@ def identify(path: Path, name: str = "") -> tuple[str, str]:
         return said[0]
     found = recognised(read_checkpoint(path))
     if name:
-        roles = {role for family, role in found if family == named(name).name}
-        return name, "tokenizer" if roles == {"tokenizer"} else "network"
+        return name, "tokenizer" if _roles_among(found, name) == {"tokenizer"} else "network"
     choices = [(word, role) for word, role in said if (word.partition("/")[0], role) in found] or _narrowed(found)
     if len(choices) != 1:
         what = f"could be of {' or '.join(word for word, _ in choices)}" if choices else "is of no family that is known"
         raise UsageError(f"{path} {what}; say which it is: name={choices[0][0] if choices else 'llamagen'!r}")
     return choices[0]
+
+
+def paired(first: Path, second: Path, name: str = "") -> tuple[str, dict[str, Path]]:
+    """NAME/SIZE or NAME, and the files by role, of a generator and its tokenizer in any order. Raises UsageError for two of a kind."""
+    roles = {path: _roles_among(recognised(read_checkpoint(path)), name) for path in (first, second)}
+    generators = [path for path, found in roles.items() if "network" in found]
+    if len(generators) != 1 or first == second:
+        raise UsageError(f"files: of {first} and {second} one must be a generator, the other its tokenizer")
+    (network,) = generators
+    return identify(network, name)[0], {"network": network, "tokenizer": second if network == first else first}
+
+
+def _roles_among(found: list[tuple[str, str]], name: str) -> set[str]:
+    """The roles that a file may have, of a family or of any."""
+    return {role for family, role in found if not name or family == named(name).name}
 
 
 def _narrowed(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -167,12 +182,15 @@ def _there(source: str, name: str) -> tuple[str, dict[str, str]]:
 
 
 def _by_role(place: Published) -> dict[str, str]:
-    far = [file for file in place.files if not PLACE.fullmatch(file)]
-    if far:
+    """What can be fetched. Raises UsageError where that is not even the generator."""
+    found = {role: file for role, file in (("network", place.network), ("tokenizer", place.tokenizer)) if file}
+    here = {role: file for role, file in found.items() if PLACE.fullmatch(file)}
+    if next(iter(found), "") not in here:
+        files = ", ".join(found.values())
         raise UsageError(
-            f"{', '.join(far)}: not on the hub; download from {place.home}, unpack, and load the files from one folder"
+            f"{files}: not on the hub; download from {place.home}, unpack, and load the files from one folder"
         )
-    return {role: file for role, file in (("network", place.network), ("tokenizer", place.tokenizer)) if file}
+    return here
 
 
 def _place(word: str) -> Published:

@@ -68,10 +68,11 @@ class Found:
 
     source: str
     state: State
+    role: str = ""  # of one file among several
 
     def arguments(self, config: Mapping[str, Any]) -> Arguments:
         """What shapes and config say."""
-        return Arguments(self.source, shapes(self.state), config)
+        return Arguments(self.source, shapes(self.state), config, self.role)
 
     def misfit(self, own: State, keys: Keys) -> str:
         """Why these are not the tensors of a module whose state dict is `own`, in official names; empty where they are. Computes nothing."""
@@ -130,7 +131,8 @@ def _read(of: Named, files: Files) -> dict[str, Found]:
             raise UsageError(f"files: {of.name} has no {role!r}{nearest(role, roles)}")
     if not paths:
         raise UsageError("files is empty; give the path of a checkpoint")
-    found = {role: Found(str(path), read_checkpoint(path, role)) for role, path in paths.items()}
+    several = len(paths) > 1
+    found = {r: Found(str(path), read_checkpoint(path, r), r if several else "") for r, path in paths.items()}
     inside = of.family.inside if isinstance(of.family, Family) else {}
     whole = found.get("network")
     if whole is None or not inside or not any(key.startswith(inside["network"]) for key in whole.state):

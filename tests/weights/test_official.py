@@ -81,6 +81,14 @@ def test_what_shapes_do_not_show_is_asked_for_by_name(official: Official, lackin
         load_official("llamagen", official.network, given)
 
 
+def test_of_two_files_it_says_whose_it_is(official: Official) -> None:
+    """A flat config is the generator's, so what the tokenizer lacks is asked for in its own part."""
+    with pytest.raises(UsageError, match=r"config=\{'tokenizer': \{'num_groups': \.\.\.\}\}"):
+        load_official("llamagen", official.files, CONFIG)
+    with pytest.raises(UsageError, match=r"config=\{'network': \{'n_head': \.\.\.\}\}"):
+        load_official("llamagen", official.files, {"tokenizer": {"num_groups": CODES.groups}})
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
