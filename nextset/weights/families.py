@@ -111,8 +111,18 @@ def recognised(state: Mapping[str, Tensor]) -> list[tuple[str, str]]:
     with torch.device("meta"):
         empty = {key: torch.empty(value.shape) for key, value in state.items()}
     return [
-        (name, role) for name, role, keys, specs in _candidates() if any(_alike(keys, spec, empty) for spec in specs)
+        (name, role)
+        for name, role, keys, specs in _candidates()
+        if any(_alike(keys, spec, _part(empty, name)) for spec in {_kind(spec): spec for spec in specs}.values())
     ]
+
+
+def _part(state: Mapping[str, Tensor], name: str) -> Mapping[str, Tensor]:
+    """Of a file that also holds the tokenizer the generator's tensors, which tell the family."""
+    family = known()[name]
+    prefix = family.inside.get("network", "") if isinstance(family, Family) else ""
+    inside = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    return inside or state
 
 
 def _candidates() -> Iterator[tuple[str, str, Callable[[Any], Keys], Sequence[System | Tokenizer]]]:
