@@ -96,7 +96,7 @@ class _Drawing:
         self.script = network.script(self.plan.sizes, META)
         self.tokens = blank(system.tokenizer.unit, system.layout, 1, META)
         self.sampling: dict[int, int] = {}
-        self.prepared = _nothing_asked(system.condition)
+        self.prepared = _nothing_asked(system.condition, self.width)
         with torch.inference_mode():
             self.conditioning = network.condition(self.prepared)
             self.drawn = network.head.draw(Noise(0, range(1), META), sites)
@@ -146,7 +146,7 @@ class _Drawing:
             site = torch.full((held,), -1, dtype=torch.int64, device=META)
             x, vector = conditioning.prefix.new_empty(1, held, self.width), conditioning.vector
             with torch.inference_mode():
-                network.backbone(Slots(x, site, Mask(), held, vector, site), cache)
+                network.backbone(Slots(x, site, Mask(), held, vector, site, source=conditioning.source), cache)
         first = self.script.steps[index]
         calls = itertools.chain([first], itertools.repeat(self.script.again[index] if first.keep else first))
         known: dict[Call, tuple[Tensor, int]] = {}
@@ -174,7 +174,7 @@ class _Drawing:
                 add = network.wiring.injection(call, self.tokens.data, self.plan)
                 return stream.new_zeros(()) if add is None else add(code, stream)
 
-            slots = call.slots(x, self.plan, vector, inject=inject if read else None)
+            slots = call.slots(x, self.plan, vector, None, inject if read else None, conditioning.source)
             parts = slots.parts and (Mask(), Mask())
             return call.predicted(network.backbone(replace(slots, mask=Mask(), parts=parts), cache))
 
@@ -230,7 +230,7 @@ def _curve(points: Sequence[tuple[int, int]]) -> Callable[[int], Fraction]:
     return value
 
 
-def _nothing_asked(condition: Condition) -> Tensor:
-    """What `prepare` makes of no condition. It looks at values, so that needs the CPU, but not the real width."""
+def _nothing_asked(condition: Condition, dim: int) -> Tensor:
+    """What `prepare` makes of no condition. It looks at values, so that needs the CPU."""
     with torch.random.fork_rng(devices=[]):
-        return condition.build(1).prepare(None, 1, torch.device("cpu")).to(META)
+        return condition.build(dim).prepare(None, 1, torch.device("cpu")).to(META)

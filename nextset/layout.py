@@ -92,9 +92,9 @@ def video(frames: int, height: int, width: int) -> Layout:
     return Layout(("t", "y", "x"), ((frames, height, width),))
 
 
-def pyramid(*sides: int) -> Layout:
-    """Sites of square maps from coarse to fine, one block per scale."""
-    return Layout(("scale", "y", "x"), tuple((side, side) for side in sides))
+def pyramid(*sides: int | tuple[int, int]) -> Layout:
+    """Sites of maps from coarse to fine, one block per scale: squares of a side, or (height, width)."""
+    return Layout(("scale", "y", "x"), tuple((side, side) if isinstance(side, int) else side for side in sides))
 
 
 @dataclass(frozen=True)

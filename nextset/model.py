@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from . import folders
 from .blueprint import blueprints
+from .conditions import Conditioning
 from .decode import Decoding, Guidance, decode, unmask
 from .decode.guidance import guidance as as_guidance
 from .decode.loop import Clamp
@@ -100,13 +101,17 @@ class Model(nn.Module):
     ) -> dict[str, Tensor]:
         """What training minimises, under "loss". `seed` draws the order, where it is random.
 
-        `progress` in [0, 1] is how far the training is, for systems whose order or objective changes on the way.
+        `progress` in [0, 1] is how far the training is, for systems whose order or objective changes on the way. An objective that
+        has a say in how pictures are encoded has it in training mode, and on images alone.
         """
-        if isinstance(images, Tokens):
-            tokens = self._tokens(images)
-        else:
-            tokens = self.tokenizer.encode_on(self._checked(images).to(self.device), self.network.practised(seed))
+        tokens = self._tokens(images) if isinstance(images, Tokens) else self._practised(images, seed)
         return self.network(tokens.data, self._prepared(condition, len(tokens)), seed, progress, tokens.layout)
+
+    def _practised(self, images: Tensor, seed: int) -> Tokens:
+        images, layout = self._checked(images).to(self.device), self.network.practised(seed)
+        if self.training and self.system.objective.pictures:
+            return self.system.objective.practised(self.tokenizer, images, layout, seed)
+        return self.tokenizer.encode_on(images, layout)
 
     @torch.inference_mode()
     def log_prob(self, images: Tensor | Tokens, condition: Any = None, seed: int = 0, first: int = 0) -> Tensor:
@@ -130,15 +135,20 @@ class Model(nn.Module):
         first: int = 0,
         guidance: float | Guidance | None = None,
         pick: Picker | None = None,
+        negative: Any = None,
     ) -> Tensor:
         """New images (B, C, H, W), one per condition (or `count` for one condition).
 
         Sample i draws from the stream (seed, first + i), so it is the same picture whatever else is in the batch. `guidance`
-        s means u + s (c - u); where it or `pick` is not given, the system's own default holds.
+        s means u + s (c - u); where it or `pick` is not given, the system's own default holds. `negative` is what to guide away
+        from, u: another condition (one for all, or one a sample) in the place of none.
         """
         if not self.system.tokenizer.paints:
             raise missing()
-        return _last(self.stream(condition, count=count, seed=seed, first=first, guidance=guidance, pick=pick))
+        drawn = self.stream(
+            condition, count=count, seed=seed, first=first, guidance=guidance, pick=pick, negative=negative
+        )
+        return _last(drawn)
 
     def stream(
         self,
@@ -149,11 +159,12 @@ class Model(nn.Module):
         first: int = 0,
         guidance: float | Guidance | None = None,
         pick: Picker | None = None,
+        negative: Any = None,
     ) -> Iterator[Partial]:
         """As `generate`, but yields what is known after every step; the tensors inside are reused by the next step."""
         prepared = self._prepared(condition, count)
         noise = Noise(seed, range(first, first + len(prepared)), self.device)
-        return self._run(prepared, noise, guidance, pick, None)
+        return self._run(prepared, self._negative(negative, len(prepared)), noise, guidance, pick)
 
     def edit(
         self,
@@ -165,6 +176,7 @@ class Model(nn.Module):
         first: int = 0,
         guidance: float | Guidance | None = None,
         pick: Picker | None = None,
+        negative: Any = None,
     ) -> Tensor:
         """Redraws the part of `images` (B, C, H, W) where `mask` (H, W) or (B, H, W) is true; the rest is kept exactly.
 
@@ -177,7 +189,8 @@ class Model(nn.Module):
         noise = Noise(seed, range(first, first + len(images)), self.device)
         kept = self.system.order.kept(self.system.layout, region)
         clamp = Clamp(kept, self.encode(images.to(self.device)).data)
-        drawn = _last(self._run(prepared, noise, guidance, pick, clamp))
+        against = self._negative(negative, len(prepared))
+        drawn = _last(self._run(prepared, against, noise, guidance, pick, clamp))
         return torch.where(region[:, None], drawn, images.to(drawn))
 
     def outpaint(
@@ -190,6 +203,7 @@ class Model(nn.Module):
         first: int = 0,
         guidance: float | Guidance | None = None,
         pick: Picker | None = None,
+        negative: Any = None,
     ) -> Tensor:
         """`images` (B, C, H, W) continued by `margins` (top, bottom, left, right) pixels, (B, C, H', W'); they are kept exactly.
 
@@ -204,7 +218,9 @@ class Model(nn.Module):
         around = (left, right, top, bottom)
         mask = nn.functional.pad(torch.zeros(height, width, dtype=torch.bool), around, value=True)
         canvas = nn.functional.pad(images, around)
-        return larger.edit(canvas, mask, condition, seed=seed, first=first, guidance=guidance, pick=pick)
+        return larger.edit(
+            canvas, mask, condition, seed=seed, first=first, guidance=guidance, pick=pick, negative=negative
+        )
 
     def under(self, system: System) -> Model:
         """These weights (shared, not copied) as a model of another system: another size, order or number of steps, other sides.
@@ -226,10 +242,11 @@ class Model(nn.Module):
     def _run(
         self,
         prepared: Tensor,
+        against: Tensor | None,
         noise: Noise,
         guidance: float | Guidance | None,
         pick: Picker | None,
-        clamp: Clamp | None,
+        clamp: Clamp | None = None,
     ) -> Iterator[Partial]:
         self.eval()
         system, network, device = self.system, self.network, self.device
@@ -240,7 +257,7 @@ class Model(nn.Module):
             counts = order.counts(layout) if isinstance(order, Adaptive) else order.sizes(layout)
             scales = schedule.scales(counts)
             guided = any(scale != 1.0 for scale in scales)
-            conditions = network.condition(prepared), network.condition.null(prepared) if guided else None
+            conditions = network.condition(prepared), self._unguided(prepared, against) if guided else None
             if isinstance(order, Adaptive):
                 chooser = order.chooser(layout, noise)
                 drawn = network.head.draw(noise, chooser.drafts * layout.sites).unflatten(1, (-1, layout.sites))
@@ -254,6 +271,12 @@ class Model(nn.Module):
                 states = decode(network, plan, start, conditions, schedule, pick, drawn, clamp)
         for state in states:
             yield Partial(state, self)
+
+    def _unguided(self, prepared: Tensor, against: Tensor | None) -> Conditioning:
+        """The half that guidance leads away from: no condition, or the one `against`."""
+        part = self.network.condition
+        found: Conditioning = part.null(prepared) if against is None else part(against)
+        return found
 
     # -- keeping
 
@@ -299,6 +322,14 @@ class Model(nn.Module):
         if not len(prepared):
             raise UsageError("condition is empty; ask for at least one sample")
         return prepared
+
+    def _negative(self, negative: Any, batch: int) -> Tensor | None:
+        if negative is None:
+            return None
+        try:
+            return self._prepared(negative, batch)
+        except UsageError as error:
+            raise UsageError(f"negative: {error}") from error
 
     def _checked(self, images: Tensor) -> Tensor:
         expected = (self.system.tokenizer.channels, *self.system.size)

@@ -167,6 +167,14 @@ class Vectors:
 
 
 @dataclass(frozen=True)
+class Source:
+    """What slots may read beside the sequence by cross-attention: vectors `values` (B, T, E); `mask` hides those that are padding."""
+
+    values: Tensor
+    mask: Mask = field(default_factory=Mask)
+
+
+@dataclass(frozen=True)
 class Slots:
     """What a backbone is given.
 
@@ -175,7 +183,7 @@ class Slots:
     for AdaLN, where there is one; `target`, as `site`, the site that each slot predicts. `filled` and `blank` index the slots with
     and without a value of their own; `parts` are the masks of each where the blank ones are pure queries (`Mask.parts`). A backbone
     that reads codes out on its way calls `inject(depth, h)` with the readout h (B, L, D) of code `depth`, and adds to its stream
-    what that returns, (B, L, D).
+    what that returns, (B, L, D). `source` is read by backbones with cross-attention.
     """
 
     x: Tensor
@@ -188,3 +196,4 @@ class Slots:
     blank: slice | Tensor = field(default_factory=lambda: slice(0, 0))
     inject: Callable[[int, Tensor], Tensor] | None = None
     parts: tuple[Mask, Mask] | None = None
+    source: Source | None = None

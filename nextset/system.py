@@ -217,7 +217,7 @@ class Network(nn.Module):
         if valid is not None:
             lead = self.system.wiring.lead
             valid = nn.functional.pad(valid, (lead, x.shape[1] - valid.shape[1] - lead), value=True)
-        found: Tensor = self.backbone(call.slots(x, plan, vector, valid, inject))
+        found: Tensor = self.backbone(call.slots(x, plan, vector, valid, inject, conditioning.source))
         return found
 
     # -- what sites cost
@@ -246,6 +246,11 @@ def _check_parts(system: System) -> None:
         raise UsageError(
             f"backbone {said[backbone]} is modulated by a vector, but condition {said[system.condition]} gives none; "
             "use Label(classes, vector=True)"
+        )
+    if backbone.listens and not system.condition.heard:
+        raise UsageError(
+            f"backbone {said[backbone]} reads the condition by cross-attention, but condition {said[system.condition]} gives nothing "
+            "to read; use Attended, or a backbone without a reader"
         )
     unit = system.tokenizer.unit
     if backbone.readouts != system.head.readouts(unit):

@@ -52,6 +52,11 @@ class Backbone(Spec, ABC):
         """Whether it needs the condition's vector (AdaLN)."""
         return False
 
+    @property
+    def listens(self) -> bool:
+        """Whether it reads what the condition has for cross-attention."""
+        return False
+
     def check(self, whole: SlotTable) -> None:
         """Raises UsageError where it cannot compute the slots of a whole sequence (a recurrence needs a causal mask)."""
 

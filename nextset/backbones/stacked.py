@@ -68,6 +68,11 @@ class Stacked(Backbone):
         """Whether a vector modulates both."""
         return self.first.modulated
 
+    @property
+    def listens(self) -> bool:
+        """Whether either reads the condition."""
+        return self.first.listens or self.second.listens
+
     def check(self, whole: SlotTable) -> None:
         """What either refuses."""
         self.first.check(whole)

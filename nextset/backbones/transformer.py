@@ -2,6 +2,8 @@
 
     x + gate * mixer(norm(x) * (1 + scale) + shift), then the same with the feed-forward; without modulation gate 1, shift, scale 0.
 
+Between them there may be a branch that reads the condition by cross-attention (Infinity), which nothing modulates.
+
 Legend: B batch, L slots, N sites, D width.
 """
 
@@ -19,26 +21,38 @@ from ..mixers import Cache, Context, Mixer, State
 from ..nn.feedforward import MLP, FeedForward
 from ..nn.modulation import ModulatedNorm, Modulation, Triple, modulate
 from ..nn.norm import Layer, Norm
+from ..nn.reading import Reader
 from ..nn.rotary import ByOwn, Turning
-from ..slots import Slots, SlotTable
+from ..slots import Slots, SlotTable, Source
 from .base import Backbone, BackboneModule
 
 
 class TransformerBlock(nn.Module):
-    """A mixer and, where there is one, a feed-forward, each in a branch of its own."""
+    """A mixer and, where there are such, a reader and a feed-forward, each in a branch of its own."""
 
     def __init__(self, spec: Transformer) -> None:
         super().__init__()
         self.mixer_norm, self.mixer = spec.norm.build(spec.dim), spec.mixer.build(spec.dim, spec.dropout)
+        self.reader = spec.reader.build(spec.dim, spec.dropout) if spec.reader else None
         if spec.feedforward is not None:
             self.feedforward_norm = spec.norm.build(spec.dim)
             self.feedforward = spec.feedforward.build(spec.dim, spec.dropout)
         self.branches = 1 if spec.feedforward is None else 2
 
-    def forward(self, x: Tensor, context: Context, state: State | None, triples: tuple[Triple, ...] | None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        context: Context,
+        state: State | None,
+        triples: tuple[Triple, ...] | None,
+        source: Source | None = None,
+    ) -> Tensor:
         """(B, L, D) to (B, L, D)."""
         shift, scale, gate = triples[0] if triples else (None, None, None)
         x = _add(x, self.mixer(_modulated(self.mixer_norm(x), shift, scale), context, state), gate)
+        if self.reader is not None:
+            assert source is not None, "Network checks that there is something to read"
+            x = x + self.reader(x, source)
         if self.branches == 1:
             return x
         shift, scale, gate = triples[1] if triples else (None, None, None)
@@ -87,9 +101,9 @@ class TransformerModule(BackboneModule):
         triples = self._triples(slots)
         for block, state, own in zip(self.blocks, states, triples, strict=True):
             if self.checkpointing and self.training:
-                x = checkpoint(block, x, context, state, own, use_reentrant=False)
+                x = checkpoint(block, x, context, state, own, slots.source, use_reentrant=False)
             else:
-                x = block(x, context, state, own)
+                x = block(x, context, state, own, slots.source)
         return self.norm(x, slots.vector) if isinstance(self.norm, ModulatedNorm) else self.norm(x)
 
     def _triples(self, slots: Slots) -> list[tuple[Triple, ...]] | list[None]:
@@ -108,7 +122,7 @@ class Transformer(Backbone):
     `modulated_end`. Positions: `rotary_base` > 0 rotary ones, of the sites that `turning` says; `learned` a table of sites
     (with a row for slots without one). `start` normalises the input, positions included; `final` None: no norm at the end.
     `dropout` acts where mixers and feed-forwards end and, unless there is an `input_dropout`, on the input. `std` of the initial
-    matrices.
+    matrices. `reader` is cross-attention to what the condition has to be read, after every mixer.
     """
 
     dim: int
@@ -126,6 +140,7 @@ class Transformer(Backbone):
     turning: Turning = ByOwn()
     input_dropout: float | None = None
     start: Norm | None = None
+    reader: Reader | None = None
 
     @property
     def width(self) -> int:
@@ -141,6 +156,11 @@ class Transformer(Backbone):
     def modulated(self) -> bool:
         """Whether a vector modulates the blocks."""
         return self.modulation is not None
+
+    @property
+    def listens(self) -> bool:
+        """Whether it has a reader."""
+        return self.reader is not None
 
     def check(self, whole: SlotTable) -> None:
         """The mixer decides."""

@@ -1,5 +1,6 @@
 """What is the picture asked to show?"""
 
+from .attended import Attended
 from .base import Condition, Conditioning, ConditionModule
 from .label import Label
 from .text import Text
@@ -7,6 +8,7 @@ from .unconditional import Unconditional
 from .words import Words
 
 __all__ = [
+    "Attended",
     "Condition",
     "ConditionModule",
     "Conditioning",

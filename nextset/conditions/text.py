@@ -41,41 +41,18 @@ class TextModule(ConditionModule):
         Takes features (B, T, E), a pair of them and a mask (B, T) that is true at tokens, None (no caption for anybody), or
         what it made before. One caption stands for the whole batch.
         """
-        packed = self._packed(condition)
-        if batch is not None and len(packed) == 1:
-            packed = packed.expand(batch, -1, -1)
-        if batch is not None and len(packed) != batch:
-            raise UsageError(
-                f"condition has {len(packed)} captions for {batch} samples; give one caption, or one a sample"
-            )
-        return packed.to(device, self.empty.dtype)
+        return counted(self._packed(condition), batch).to(device, self.empty.dtype)
 
     def _packed(self, condition: Any) -> Tensor:
         if condition is None:
             condition = self.empty[None]
         if isinstance(condition, Tensor) and condition.shape[1:] == (self.spec.slots, self.spec.dim + 1):
             return condition
-        features, mask = _pair(condition)
-        self._check(features, mask)
+        features, mask = encoded(condition, self.spec.dim, self.spec.slots)
         order = mask.long().argsort(dim=1, stable=True)  # padding first, then the tokens as they come
         features = torch.where(mask[..., None], features, 0).gather(1, order[..., None].expand_as(features))
         packed = torch.cat([features, mask.gather(1, order)[..., None].to(features)], dim=-1)
         return F.pad(packed, (0, 0, self.spec.slots - packed.shape[1], 0))
-
-    def _check(self, features: Tensor, mask: Tensor) -> None:
-        slots, dim = self.spec.slots, self.spec.dim
-        if features.ndim != 3 or features.shape[2] != dim or not 1 <= features.shape[1] <= slots or not len(features):
-            raise UsageError(f"condition: features must be (B, T, {dim}) with T up to {slots}, got {_shape(features)}")
-        if not features.is_floating_point():
-            raise UsageError(f"condition: features must be floating point, got {features.dtype}")
-        if mask.shape != features.shape[:2]:
-            raise UsageError(
-                f"condition: the mask must be {_shape(features)[:2]} as the features are, got {_shape(mask)}"
-            )
-        if not mask.any(1).all():
-            raise UsageError("condition: the mask leaves a caption without any token; it is true at tokens")
-        if not features[mask].isfinite().all():
-            raise UsageError("condition: features must be finite")
 
     def forward(self, prepared: Tensor, drop: bool = False) -> Conditioning:
         """P slots a sample."""
@@ -88,8 +65,41 @@ class TextModule(ConditionModule):
 
     def null(self, prepared: Tensor) -> Conditioning:
         """No caption, in the slots that the captions fill."""
-        empty = self.empty.expand(len(prepared), -1, -1)
-        return self.forward(torch.cat([empty, prepared[..., -1:].to(empty)], dim=-1))
+        return self.forward(uncaptioned(self.empty, prepared))
+
+
+def encoded(condition: Any, dim: int, length: int) -> tuple[Tensor, Tensor]:
+    """Features (B, T, dim) with T up to `length`, and a bool mask (B, T) of tokens, of what a user gave.
+
+    Raises UsageError, naming the condition, for anything but features or a pair of them and a mask.
+    """
+    features, mask = _pair(condition)
+    if features.ndim != 3 or features.shape[2] != dim or not 1 <= features.shape[1] <= length or not len(features):
+        raise UsageError(f"condition: features must be (B, T, {dim}) with T up to {length}, got {_shape(features)}")
+    if not features.is_floating_point():
+        raise UsageError(f"condition: features must be floating point, got {features.dtype}")
+    if mask.shape != features.shape[:2]:
+        raise UsageError(f"condition: the mask must be {_shape(features)[:2]} as the features are, got {_shape(mask)}")
+    if not mask.any(1).all():
+        raise UsageError("condition: the mask leaves a caption without any token; it is true at tokens")
+    if not features[mask].isfinite().all():
+        raise UsageError("condition: features must be finite")
+    return features, mask
+
+
+def counted(packed: Tensor, batch: int | None) -> Tensor:
+    """Captions (B, T, E + 1) for `batch` samples, one for all where there is one. Raises UsageError for another number of them."""
+    if batch is not None and len(packed) == 1:
+        packed = packed.expand(batch, -1, -1)
+    if batch is not None and len(packed) != batch:
+        raise UsageError(f"condition has {len(packed)} captions for {batch} samples; give one caption, or one a sample")
+    return packed
+
+
+def uncaptioned(empty: Tensor, packed: Tensor) -> Tensor:
+    """Captions (B, T, E + 1) whose features are the first T of `empty`, where these have tokens."""
+    features = empty[: packed.shape[1]].expand(len(packed), -1, -1)
+    return torch.cat([features, packed[..., -1:].to(features)], dim=-1)
 
 
 def _shape(x: Tensor) -> tuple[int, ...]:

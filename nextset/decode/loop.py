@@ -150,7 +150,7 @@ class _Run:
         valid = None if self.valid is None else self.valid[:, : self.seen + x.shape[1]]
         vector = wiring.vectors(call, condition.vector, plan, noisy)
         inject = read and functools.partial(self._inject, call, plan, tokens, read)
-        slots = call.slots(x, plan, vector, valid, inject)
+        slots = call.slots(x, plan, vector, valid, inject, condition.source)
         hidden = call.predicted(self.network.backbone(slots, self.cache))
         self.seen += call.keep
         return hidden
@@ -169,12 +169,9 @@ class _Run:
         return hidden[: self.batch], unguided
 
     def _drop_unguided(self) -> None:
-        kept = self.condition
         self.cache = self.cache and self.cache.narrow(self.batch)
         self.valid = None if self.valid is None else self.valid[: self.batch]
-        self.condition = Conditioning(
-            kept.prefix[: self.batch], None if kept.vector is None else kept.vector[: self.batch], None
-        )
+        self.condition = self.condition.narrow(self.batch)
 
 
 def _repeated(make: Callable[[], Call]) -> Iterator[Call]:

@@ -6,6 +6,7 @@ from .depth import DepthTransformer
 from .diffusion import Diffusion
 from .epsilon import Epsilon
 from .flow import Flow
+from .independent import Independent
 from .staged import Staged
 from .tied import Tied
 
@@ -18,6 +19,7 @@ __all__ = [
     "Flow",
     "Head",
     "HeadModule",
+    "Independent",
     "Noisy",
     "Picker",
     "Staged",

@@ -112,19 +112,20 @@ def level(widths: tuple[int, int], blocks: int, groups: int, attention: bool, re
     return Level(residual, [AttentionBlock(outputs, groups) for _ in range(blocks if attention else 0)], resample)
 
 
-def attended(attention: Sequence[int], levels: int) -> list[bool]:
+def attended(attention: Sequence[int] | None, levels: int) -> list[bool]:
     """Which of `levels` levels the indices name. Raises UsageError where there is no such level."""
+    attention = attention or ()
     if any(not -levels <= index < levels for index in attention):
         raise UsageError(f"attention={tuple(attention)} must name some of {levels} levels")
     named = {index % levels for index in attention}
     return [index in named for index in range(levels)]
 
 
-def middle(channels: int, groups: int) -> nn.Sequential:
-    """Residual block, attention, residual block: what both nets have at the lowest resolution."""
+def middle(channels: int, groups: int, attention: bool = True) -> nn.Sequential:
+    """Residual block, attention (or nothing), residual block: what both nets have at the lowest resolution."""
     return nn.Sequential(
         ResidualBlock(channels, channels, groups),
-        AttentionBlock(channels, groups),
+        AttentionBlock(channels, groups) if attention else nn.Identity(),
         ResidualBlock(channels, channels, groups),
     )
 
@@ -133,7 +134,7 @@ class Encoder(nn.Module):
     """Images to a map that is 2^(levels - 1) times smaller.
 
     Level i has width * multipliers[i] channels and `blocks` residual blocks; `attention` lists the levels (from the end where
-    negative) that have attention too, beside the middle.
+    negative) that have attention too, beside the middle; None: not even the middle has.
     """
 
     def __init__(
@@ -144,7 +145,7 @@ class Encoder(nn.Module):
         blocks: int,
         out: int,
         groups: int = 32,
-        attention: Sequence[int] = (-1,),
+        attention: Sequence[int] | None = (-1,),
     ) -> None:
         super().__init__()
         check_groups(width, (1, *multipliers), groups)
@@ -158,7 +159,7 @@ class Encoder(nn.Module):
                 for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False))
             )
         )
-        self.middle = middle(widths[-1], groups)
+        self.middle = middle(widths[-1], groups, attention is not None)
         self.norm_out = nn.GroupNorm(groups, widths[-1], EPS)
         self.conv_out = nn.Conv2d(widths[-1], out, 3, padding=1)
 
@@ -182,7 +183,7 @@ class Decoder(nn.Module):
         blocks: int,
         channels: int,
         groups: int = 32,
-        attention: Sequence[int] = (-1,),
+        attention: Sequence[int] | None = (-1,),
     ) -> None:
         super().__init__()
         check_groups(width, multipliers, groups)
@@ -190,7 +191,7 @@ class Decoder(nn.Module):
         last = len(multipliers) - 1
         seen = attended(attention, len(multipliers))[::-1]
         self.conv_in = nn.Conv2d(inputs, widths[0], 3, padding=1)
-        self.middle = middle(widths[0], groups)
+        self.middle = middle(widths[0], groups, attention is not None)
         self.levels = nn.Sequential(
             *(
                 level((a, b), blocks + 1, groups, seen[i], nn.Identity() if i == last else Upsample(b))

@@ -1,11 +1,12 @@
-"""Learned positions of the sites of a pyramid: a table of sites and scales (VAR, arXiv 2404.02905), or one map that is resized to
-every scale, so that the scales may change (FlexVAR, arXiv 2502.20313).
+"""Learned positions of the sites of a pyramid: a table of sites and scales (VAR, arXiv 2404.02905), of scales alone (Infinity, arXiv
+2412.04431), or one map that is resized to every scale, so that the scales may change (FlexVAR, arXiv 2502.20313).
 
 Legend: N sites, K scales, n sites asked for, D width.
 """
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -51,6 +52,20 @@ class SiteTableModule(PlacesModule):
         return self.sites[part] + self.levels(self.block[part])
 
 
+class ScaleTableModule(PlacesModule):
+    """A vector a scale, for sites that have positions elsewhere."""
+
+    def __init__(self, dim: int, scales: int, std: float) -> None:
+        super().__init__()
+        self.levels = nn.Embedding(scales, dim)
+        nn.init.normal_(self.levels.weight, std=std)
+
+    def forward(self, layout: Layout, scales: range) -> Tensor:
+        """That of the scale for all of its sites."""
+        rows = self.levels.weight
+        return torch.cat([rows[k].expand(math.prod(layout.blocks[k]), -1) for k in scales])
+
+
 class ResizedMapModule(PlacesModule):
     """One map (D, side, side), which starts as sines of the row and cosines of the column."""
 
@@ -85,6 +100,20 @@ class SiteTable(Places):
     def build(self, dim: int, layout: Layout) -> SiteTableModule:
         """The tables."""
         return SiteTableModule(dim, layout, self.std)
+
+
+@dataclass(frozen=True)
+class ScaleTable(Places):
+    """`ScaleTableModule`: of up to `scales` scales, for a backbone with rotary positions. `std` of the initial vectors."""
+
+    scales: int = 15
+    std: float = 0.02
+
+    def build(self, dim: int, layout: Layout) -> ScaleTableModule:
+        """The table. Raises UsageError where the layout has more scales."""
+        if len(layout.blocks) > self.scales:
+            raise UsageError(f"{self} has fewer scales than the {len(layout.blocks)} of {layout.blocks}")
+        return ScaleTableModule(dim, self.scales, self.std)
 
 
 @dataclass(frozen=True)

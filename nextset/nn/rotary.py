@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,17 @@ from ..spec import Spec
 Tables = tuple[Tensor, Tensor]  # cosines and sines, each (L, head_dim) or (B, 1, L, head_dim)
 
 
+class Placed(Protocol):
+    """Where sites are: a layout, or its sites placed anew."""
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """The names of A axes."""
+
+    def coordinates(self) -> Tensor:
+        """Whole numbers, (N, A)."""
+
+
 class Rotary(nn.Module):
     """Cosines and sines of every site of a layout, kept in float32 whatever the weights are cast to.
 
@@ -26,7 +38,7 @@ class Rotary(nn.Module):
     and attends evenly. Published LlamaGen weights were trained with that.
     """
 
-    def __init__(self, layout: Layout, head_dim: int, base: float) -> None:
+    def __init__(self, layout: Placed, head_dim: int, base: float) -> None:
         super().__init__()
         axes = len(layout.axes)
         if head_dim % (2 * axes):
@@ -98,6 +110,53 @@ class ByOwn(Turning):
     def build(self, layout: Layout, head_dim: int, base: float) -> Rotary:
         """The tables."""
         return Rotary(layout, head_dim, base)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The sites of a pyramid by row and column alone, those of coarse maps spread over a fine one of (height, width).
+
+    Row i of a map of h rows lies at round(i height / h), so that sites which show the same part of the picture lie together whatever
+    their scale (Infinity, arXiv 2412.04431). Without `fine`, rows and columns are as they are counted.
+    """
+
+    layout: Layout
+    fine: tuple[int, int] | None
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Rows and columns."""
+        return ("y", "x")
+
+    def coordinates(self) -> Tensor:
+        """Of every site, (N, 2) float32."""
+        found = []
+        for *_, height, width in self.layout.blocks:
+            tall, wide = self.fine or (height, width)
+            rows, columns = (torch.arange(n) * (side / n) for n, side in ((height, tall), (width, wide)))
+            found.append(torch.cartesian_prod(rows.round(), columns.round()).view(-1, 2))
+        return torch.cat(found)
+
+
+@dataclass(frozen=True)
+class BySpread(Turning):
+    """By row and column on a fine map of the picture (`Spread`), whatever the scale.
+
+    `finest` are fine maps (height, width), one for every shape of picture: that which is shaped most like the last map of the layout
+    counts. None: sites of every scale count their own rows and columns.
+    """
+
+    finest: tuple[tuple[int, int], ...] = ()
+
+    def build(self, layout: Layout, head_dim: int, base: float) -> Rotary:
+        """The tables. Raises UsageError for sites that are in no map, and for maps that are finer than the finest."""
+        if layout.axes not in (("y", "x"), ("scale", "y", "x")):
+            raise UsageError(f"{self} turns by row and column alone, but the sites lie on {layout.axes}")
+        *_, height, width = layout.blocks[-1]
+        fine = min(self.finest, key=lambda map_: abs(map_[0] / map_[1] - height / width), default=None)
+        if fine and (fine[0] < height or fine[1] < width):
+            raise UsageError(f"{self}: a map of {height}x{width} does not fit on the finest, {fine[0]}x{fine[1]}")
+        return Rotary(Spread(layout, fine), head_dim, base)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from .masked_share import MaskedShare
 from .masked_tokens import MaskedTokens
 from .next_patch import NextPatch
 from .next_set import NextSet
+from .self_correction import SelfCorrection
 
 __all__ = [
     "AnyOrder",
@@ -22,4 +23,5 @@ __all__ = [
     "NoisyContext",
     "Objective",
     "Scorer",
+    "SelfCorrection",
 ]

@@ -14,6 +14,7 @@ from ..heads import HeadModule, Noisy
 from ..layout import Layout, Tokens
 from ..orders import Plan
 from ..spec import Spec
+from ..tokenizers.base import TokenizerModule
 
 
 class Scorer(Protocol):
@@ -69,8 +70,17 @@ class Objective(Spec, ABC):
         """Whether it shows each sample sites of its own (`Scorer.revealed`), which only wiring Masked can."""
         return False
 
+    @property
+    def pictures(self) -> bool:
+        """Whether it has a say in how pictures are encoded (`practised`), so that it cannot train on tokens that already are."""
+        return False
+
     def check(self, network: Scorer) -> None:
         """Raises UsageError where it cannot be had of a network."""
+
+    def practised(self, tokenizer: TokenizerModule, images: Tensor, layout: Layout, seed: int) -> Tokens:
+        """What training makes of images (B, C, H, W) on `layout`, for `loss`: the tokenizer's tokens, those of `seed` where it draws."""
+        return tokenizer.drawn(images, layout, seed)
 
     @abstractmethod
     def loss(

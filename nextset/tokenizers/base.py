@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -87,15 +88,17 @@ class Tokenizer(Spec, ABC):
             )
         return grid(size[0] // stride, size[1] // stride)
 
-    def scaled(self, size: tuple[int, int], sides: tuple[int, ...], stride: int) -> Layout:
+    def scaled(self, size: tuple[int, int], sides: Sequence[int | tuple[int, int]], stride: int) -> Layout:
         """A pyramid of `sides`, the last of which covers images of `size`. Raises UsageError for another size."""
-        side = sides[-1] * stride
-        if size != (side, side):
+        layout, last = pyramid(*sides), sides[-1]
+        height, width = (side * stride for side in layout.blocks[-1])
+        if size != (height, width):
+            said = f"side of {last}" if isinstance(last, int) else f"map of {last[0]}x{last[1]}"
             raise UsageError(
-                f"images of {size[0]}x{size[1]} do not fit tokenizer {type(self).__name__}, whose last side of {sides[-1]} makes "
-                f"{side}x{side}: change sides"
+                f"images of {size[0]}x{size[1]} do not fit tokenizer {type(self).__name__}, whose last {said} makes "
+                f"{height}x{width}: change sides"
             )
-        return pyramid(*sides)
+        return layout
 
     def at(self, size: tuple[int, int]) -> Tokenizer:
         """The tokenizer, with the same weights, for images of another size: itself, unless its layout is its own choice."""

@@ -46,7 +46,10 @@ class NetworkPhase(Phase):
         self.model.tokenizer.to(batch.images.device)  # parts of the network may read its code vectors
         if tokens is None:
             layout = self.model.network.practised(seed)
-            tokens = self.model.tokenizer.drawn(batch.images, layout, seed).data  # outside autocast: in full precision
+            objective, tokenizer = self.model.system.objective, self.model.tokenizer
+            tokens = objective.practised(
+                tokenizer, batch.images, layout, seed
+            ).data  # outside autocast: in full precision
         condition = self.model.system.condition.of(batch.labels, batch.captions)
         prepared = self.model.network.condition.prepare(condition, len(tokens), tokens.device)
         return tokens, prepared, seed, step / self.steps, layout

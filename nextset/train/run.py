@@ -76,6 +76,11 @@ def set_up_generator(
                 f"data {data!r} holds tokens of one layout, but order {type(model.system.order).__name__} trains on another one "
                 "each step: give images, or a system with order Scales"
             )
+        if model.system.objective.pictures:
+            raise UsageError(
+                f"data {data!r} holds tokens, but objective {type(model.system.objective).__name__} has a say in how pictures are "
+                "encoded: give images, or a system with objective NextSet"
+            )
         made_by = load_tokenizer(tokenizer) if tokenizer else (model.system.tokenizer, model.tokenizer)
         needs = model.system.layout, fingerprint(made_by[1], made_by[0])
         train: Batches = _cached(data, *needs, recipe, workers, shuffle=True)

@@ -19,7 +19,7 @@ from ..errors import UsageError
 from ..heads import Noisy
 from ..layout import Codec, Layout, Unit
 from ..orders.base import Plan
-from ..slots import BLANK, NONE, PREFIX, Mask, Slots, SlotTable, Vectors
+from ..slots import BLANK, NONE, PREFIX, Mask, Slots, SlotTable, Source, Vectors
 from ..spec import Spec
 
 
@@ -232,6 +232,7 @@ class Call:
         vector: Tensor | Vectors | None = None,
         valid: Tensor | None = None,
         inject: Callable[[int, Tensor], Tensor] | None = None,
+        source: Source | None = None,
     ) -> Slots:
         """The slots with contents `x` (B, L, D); `valid` (B, T) marks the keys that are no padding."""
         mask, parts = self.mask, self.parts
@@ -239,7 +240,7 @@ class Call:
             mask = mask.padded(valid, x.shape[1], valid.shape[1])
             parts = parts and self._padded_parts(parts, valid)
         sites, targets = self.sites(plan), self.targets(plan)
-        return Slots(x, sites, mask, self.keep, vector, targets, self.filled, self.empty, inject, parts)
+        return Slots(x, sites, mask, self.keep, vector, targets, self.filled, self.empty, inject, parts, source)
 
     def _padded_parts(self, parts: tuple[Mask, Mask], valid: Tensor) -> tuple[Mask, Mask]:
         queries = int((self.table.holds == BLANK).sum())

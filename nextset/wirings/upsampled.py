@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..heads import Noisy
-from ..layout import Codec, Layout, Tokens, Unit
+from ..layout import Codec, Layout, Tokens, Unit, blank
 from ..nn.places import Places, SiteTable
 from ..orders.base import Plan
 from ..slots import NONE, PREFIX, SlotTable
@@ -30,12 +30,11 @@ from .base import Call, Wiring, WiringModule
 class UpsampledModule(WiringModule):
     """A linear map of what is fed back, positions, and what makes start tokens of condition slots."""
 
-    def __init__(self, spec: Upsampled, dim: int, layout: Layout, codec: Codec) -> None:
+    def __init__(self, spec: Upsampled, dim: int, unit: Unit, layout: Layout, codec: Codec) -> None:
         super().__init__()
         self.layout = layout
         self._feedback = codec.feedback  # a method of the tokenizer, which stays the model's
-        width = codec.embed(torch.zeros(1, dtype=torch.int64)).shape[-1]
-        self.embed = nn.Linear(width, dim)
+        self.embed = nn.Linear(_width(unit, layout, codec), dim)
         nn.init.trunc_normal_(self.embed.weight, std=spec.std, a=-2 * spec.std, b=2 * spec.std)
         nn.init.zeros_(self.embed.bias)
         self.start = nn.Parameter(torch.empty(layout.ends[0], dim).normal_(std=spec.std))
@@ -53,6 +52,13 @@ class UpsampledModule(WiringModule):
             context = self._feedback(Tokens(tokens, layout), scales)
             held = self.embed(context.to(self.embed.weight.dtype)) + self.places(layout, scales)
         return call.arrange(prefix, held)
+
+
+def _width(unit: Unit, layout: Layout, codec: Codec) -> int:
+    """C, found by asking for the second block; 1 where there is only one."""
+    if len(layout.blocks) == 1:
+        return 1
+    return codec.feedback(blank(unit, layout, 1, torch.get_default_device()), range(1, 2)).shape[-1]
 
 
 def _scales(table: SlotTable, layout: Layout) -> range:
@@ -97,7 +103,7 @@ class Upsampled(Wiring):
         """The maps."""
         if layout.axes[-2:] != ("y", "x"):
             raise UsageError(f"wiring Upsampled resizes maps, but the sites of this tokenizer lie on {layout.axes}")
-        return UpsampledModule(self, dim, layout, codec)
+        return UpsampledModule(self, dim, unit, layout, codec)
 
 
 @functools.lru_cache(maxsize=1024)

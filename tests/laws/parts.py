@@ -26,7 +26,7 @@ from nextset.backbones import (
     TwoPass,
     UViT,
 )
-from nextset.conditions import Condition, Label, Text, Unconditional, Words
+from nextset.conditions import Attended, Condition, Label, Text, Unconditional, Words
 from nextset.decode import (
     Clipped,
     Constant,
@@ -40,7 +40,7 @@ from nextset.decode import (
     Ramp,
 )
 from nextset.errors import UsageError
-from nextset.heads import Categorical, DepthTransformer, Diffusion, Epsilon, Flow, Head, Staged, Tied
+from nextset.heads import Categorical, DepthTransformer, Diffusion, Epsilon, Flow, Head, Independent, Staged, Tied
 from nextset.layout import Continuous, Discrete, Layout, Tokens, grid, line, pyramid, video
 from nextset.mixers import Attention, BiasedAttention, CosineAttention, Mamba2, Mixer
 from nextset.nn.diffusion import Even, Strided
@@ -50,8 +50,9 @@ from nextset.nn.flow import Euler, EulerMaruyama
 from nextset.nn.masking import Arccos, Cosine, Power
 from nextset.nn.modulation import Each, Grouped
 from nextset.nn.norm import RMS, Chain, Layer
-from nextset.nn.places import ResizedMap
-from nextset.nn.rotary import ByOwnAndNext
+from nextset.nn.places import ResizedMap, ScaleTable
+from nextset.nn.reading import Reader
+from nextset.nn.rotary import ByOwnAndNext, BySpread
 from nextset.objectives import (
     AnyOrder,
     Captioned,
@@ -63,6 +64,7 @@ from nextset.objectives import (
     NextSet,
     NoisyContext,
     Objective,
+    SelfCorrection,
 )
 from nextset.objectives.adversarial import TokenizerLoss
 from nextset.orders import (
@@ -89,6 +91,7 @@ from nextset.spec import Spec
 from nextset.tokenizers.absent import Absent
 from nextset.tokenizers.base import Tokenizer
 from nextset.tokenizers.hybrid import HybridVQ
+from nextset.tokenizers.bsq import MultiScaleBSQ
 from nextset.tokenizers.kl_vae import KLVAE
 from nextset.tokenizers.maskgit_vq import MaskGITVQ
 from nextset.tokenizers.multiscale import MultiScaleVQ
@@ -172,6 +175,8 @@ TOYS: tuple[Spec, ...] = (
     HybridVQ(MultiScaleVQ(8, 4, (1, 2), 8, (1, 2), blocks=1, groups=4, phis=2)),
     HybridVQ(MultiScaleVQ(8, 4, (1, 2, 4), 8, (1,), blocks=1, groups=4, channels=1, phis=1), 0.0),
     ScalableVQ(VQ(8, 4, 8, (1, 2), blocks=1, latent=8, groups=4), (1, 2)),
+    MultiScaleBSQ(4, ((1, 1), (2, 2)), 1, 8, (1, 2), blocks=1, groups=4),
+    MultiScaleBSQ(3, ((1, 1), (2, 1)), 2, 4, (1, 2), 1, 4, channels=1, rising=(2, 1), weight=0.0),
     Scales(),
     Schedules((1,), ((2, 3, 1),), 0.3, (0.5,), 0),
     Regions(),
@@ -189,6 +194,7 @@ TOYS: tuple[Spec, ...] = (
     Directed(CodeVectors()),
     Upsampled(),
     Upsampled(ResizedMap(4)),
+    Upsampled(ScaleTable(3)),
     Cells(1, 2),
     Cells(2, 1),
     Subsamples(2, 2),
@@ -224,6 +230,15 @@ TOYS: tuple[Spec, ...] = (
     Mamba2(4, 8, chunk=3),
     Mamba2(3, 4, 1, conv=2, chunk=1),
     Transformer(16, 2, CosineAttention(2), modulation=Grouped(1, 0.1, 0.2), rotary_base=100.0),
+    Transformer(
+        16,
+        2,
+        CosineAttention(2),
+        rotary_base=100.0,
+        turning=BySpread(((4, 6),)),
+        reader=Reader(2, Layer(), 0.5),
+        dropout=0.0,
+    ),
     CosineAttention(2),
     BiasedAttention(2),
     BiasedAttention(2, Layer()),
@@ -235,6 +250,7 @@ TOYS: tuple[Spec, ...] = (
     Tied(),
     DepthTransformer(2, BiasedAttention(2)),
     Staged(std=0.02),
+    Independent(std=0.02),
     Flow(EulerMaruyama(3)),
     Flow(Euler(2), std=0.1),
     Epsilon(3, std=0.1),
@@ -243,6 +259,7 @@ TOYS: tuple[Spec, ...] = (
     Label(3, slots=2, vector=True),
     Label(3, slots=0, vector=True),
     Text(6, 4, dropout=0.3),
+    Attended(6, 4, 2, dropout=0.3),
     Words(5, 3, dropout=0.3),
     Words(4, dropout=0.3),
     Words(4, 2, dropout=None),
@@ -258,6 +275,8 @@ TOYS: tuple[Spec, ...] = (
     MaskedDiffusion(Power(3.0), 1e-3),
     Captioned(),
     NextPatch(),
+    SelfCorrection(),
+    SelfCorrection(0.0, reweighted=False),
     CleanContext(),
     NoisyContext(),
     Constant(2.0),

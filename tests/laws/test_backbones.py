@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nextset.backbones import Backbone, BackboneModule
 from nextset.layout import Layout, grid, pyramid, video
-from nextset.slots import BLANK, NEVER, NONE, Mask, Slots, SlotTable
+from nextset.slots import BLANK, NEVER, NONE, Mask, Slots, SlotTable, Source
 
 from .parts import accepts, toys
 
@@ -51,6 +51,8 @@ class Setting:
             self.site = torch.cat([self.site, self.site.roll(-1, 1)], dim=1)
         self.target = self.site.roll(-1, 1)
         self.vector = torch.randn(BATCH, part.width).double()
+        self.heard = torch.randn(BATCH, 3, part.width).double()
+        self.audible = torch.arange(3) <= torch.arange(BATCH)[:, None]
 
     def places(self, start: int, end: int) -> np.ndarray:
         """The slots of one call: those that are kept, and the queries beside them."""
@@ -72,6 +74,7 @@ class Setting:
             filled=slice(0, kept),
             blank=slice(kept, len(places)),
             parts=Mask.parts(table, keys),
+            source=Source(self.heard[rows], Mask(dense=self.audible[rows, None, None])),
         )
 
 
@@ -126,7 +129,8 @@ def test_runs_in_bfloat16(part: Backbone, layout: Layout) -> None:
     setting = Setting(part, layout)
     exact = setting.module(setting.slots())
     setting.module.to(torch.bfloat16)
-    setting.x, setting.vector = setting.x.to(torch.bfloat16), setting.vector.to(torch.bfloat16)
+    for name in ("x", "vector", "heard"):
+        setattr(setting, name, getattr(setting, name).to(torch.bfloat16))
     rough = setting.module(setting.slots(), setting.module.cache(BATCH, LENGTH, setting.x))
     assert rough.dtype == torch.bfloat16
     assert (rough.double() - exact).abs().max() < 0.1  # outputs are normalised to size 1; 8 bits of mantissa

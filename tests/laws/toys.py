@@ -26,6 +26,7 @@ from nextset.objectives import Captioned, NextPatch, NextSet, Objective
 from nextset.orders import Order, Plan, Random
 from nextset.spec import Spec
 from nextset.tokenizers.base import Tokenizer
+from nextset.tokenizers.bsq import MultiScaleBSQ
 from nextset.tokenizers.multiscale import MultiScaleVQ
 from nextset.tokenizers.pixel import Pixel
 from nextset.tokenizers.rq import RQ
@@ -110,6 +111,7 @@ SHRUNK: dict[type[Tokenizer], Callable[[System], System]] = {
     ),
     RQ: _few_codes,
     MultiScaleVQ: lambda system: _scaled(system, vocab=LEVELS),
+    MultiScaleBSQ: lambda system: _few_bits(system),
     ScalableVQ: lambda system: _scaled(system, base=replace(system.tokenizer.base, vocab=LEVELS)),  # type: ignore[attr-defined]
 }
 
@@ -119,6 +121,13 @@ def _scaled(system: System, **changes: Any) -> System:
     tokenizer: Any = replace(system.tokenizer, sides=(1, SIDE), **changes)
     stride = tokenizer.base.stride if isinstance(tokenizer, ScalableVQ) else tokenizer.stride
     return replace(system, tokenizer=tokenizer, size=(SIDE * stride, SIDE * stride))
+
+
+def _few_bits(system: System) -> System:
+    """Two bits a token on sides 1 and 2: 5 sites, 1024 pictures."""
+    assert isinstance(system.tokenizer, MultiScaleBSQ)
+    tokenizer = replace(system.tokenizer, dim=2, sides=((1, 1), (SIDE, SIDE)))
+    return replace(system, tokenizer=tokenizer, size=(SIDE * tokenizer.pixels, SIDE * tokenizer.pixels))
 
 
 def toy(name: str) -> System:
