@@ -252,6 +252,11 @@ def _check_parts(system: System) -> None:
             f"backbone {said[backbone]} reads the condition by cross-attention, but condition {said[system.condition]} gives nothing "
             "to read; use Attended, or a backbone without a reader"
         )
+    if system.condition.heard and not backbone.listens:
+        raise UsageError(
+            f"condition {said[system.condition]} is to be read by cross-attention, but backbone {said[backbone]} has none; use "
+            "Transformer(reader=Reader(heads, Layer())), or a condition of slots such as Text"
+        )
     unit = system.tokenizer.unit
     if backbone.readouts != system.head.readouts(unit):
         raise UsageError(

@@ -28,10 +28,16 @@ from .text import counted, encoded, uncaptioned
 class AttendedModule(ConditionModule):
     """The norm, the pool, the maps, and the features that stand for no caption."""
 
+    empty: Tensor
+
     def __init__(self, spec: Attended, dim: int) -> None:
         super().__init__()
         self.spec = spec
-        self.empty = nn.Parameter(nn.init.trunc_normal_(torch.empty(spec.length, spec.dim), std=1.2) / spec.dim**0.5)
+        empty = nn.init.trunc_normal_(torch.empty(spec.length, spec.dim), std=1.2) / spec.dim**0.5
+        if spec.learned:
+            self.empty = nn.Parameter(empty)
+        else:
+            self.register_buffer("empty", empty)
         self.norm = RMS(eps=spec.eps).build(spec.dim)
         self.pool = Pool(dim, spec.heads, spec.dim, spec.std)
         self.fc1, self.fc2 = nn.Linear(spec.dim, dim), nn.Linear(dim, dim)
@@ -79,7 +85,8 @@ class AttendedModule(ConditionModule):
 class Attended(Condition):
     """Up to `length` features of width `dim` a caption (2048: Flan-T5-XL), pooled by `heads` heads.
 
-    In training a fraction `dropout` of the captions is replaced by none. `eps` is that of the norm, `std` of the initial matrices.
+    In training a fraction `dropout` of the captions is replaced by none. `eps` is that of the norm, `std` of the initial matrices. Where
+    it is not `learned`, the table of no caption stays as it was drawn.
     """
 
     dim: int = 2048
@@ -88,6 +95,7 @@ class Attended(Condition):
     dropout: float = 0.1
     std: float = 0.02
     eps: float = 1e-6
+    learned: bool = True
 
     def __post_init__(self) -> None:
         if min(self.dim, self.length, self.heads) < 1:

@@ -13,6 +13,8 @@ objectives/self_correction.py.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..backbones import Transformer
 from ..conditions import Attended, Condition, Label
 from ..decode import Constant, Pick
@@ -28,7 +30,7 @@ from ..objectives import SelfCorrection
 from ..orders import Scales
 from ..system import System
 from ..tokenizers.bsq import MultiScaleBSQ
-from ..tokenizers.templates import FINEST
+from ..tokenizers.templates import FINEST, template
 from ..wirings import Upsampled
 
 VAE = MultiScaleBSQ(32)
@@ -91,22 +93,11 @@ SIZES = {
     "4b": infinity(40, 2688, 24),
     "7b": infinity(48, 3360, 28),
     "8b": infinity(40, 3584, 28, F8),
+    "8b-512": infinity(40, 3584, 28, replace(F8, sides=template(1.0, "0.25M"))),
     "20b": infinity(58, 4608, 36),
     "digits": infinity(4, 96, 4, SMALL, Label(10, vector=True), 384, 1e-3, ((4, 4),)),
 }
-TINY = infinity(
-    2,
-    16,
-    2,
-    MultiScaleBSQ(3, ((1, 1), (2, 1), (2, 2)), 1, 4, (1,), blocks=1, groups=2, channels=1),
-    Attended(6, 4, 2, dropout=0.3),
-    32,
-    1e-3,
-    ((4, 4),),
+BITS = MultiScaleBSQ(3, ((1, 1), (2, 1), (2, 2)), 1, 4, (1,), blocks=1, groups=2, channels=1)
+TINY = replace(
+    infinity(2, 8, 2, BITS, Attended(6, 4, 2, dropout=0.3), 16, 1e-3, ((4, 4),)), guidance=Constant(1.5), pick=Pick()
 )
-
-VAE_FILE, F8_FILE = "infinity_vae_d32reg.pth", "infinity_vae_d56_f8_14_patchify.pth"
-PUBLISHED = {  # huggingface.co/FoundationVision/infinity
-    "2b": ("infinity_2b_reg.pth", VAE_FILE),
-    "8b": ("infinity_8b_weights", F8_FILE),
-}

@@ -33,6 +33,7 @@ ALSO = {  # other words for the same
     "rq-transformer": "rqvae",
     "npp": "next-patch",
     "dnd": "dnd-transformer",
+    "infinity-vae": "bsq",
     "titok-vq8k": "titok",
     "titok-vae": "titok",
 }
