@@ -256,6 +256,7 @@ class Model(nn.Module):
             start = blank(system.tokenizer.unit, layout, len(prepared), device)
             counts = order.counts(layout) if isinstance(order, Adaptive) else order.sizes(layout)
             scales = schedule.scales(counts)
+            _check_inside(schedule, system)
             guided = any(scale != 1.0 for scale in scales)
             conditions = network.condition(prepared), self._unguided(prepared, against) if guided else None
             if isinstance(order, Adaptive):
@@ -353,6 +354,18 @@ class Model(nn.Module):
         if mask.ndim == 3 and len(mask) not in (1, batch):
             raise UsageError(f"mask has {len(mask)} rows for {batch} images")
         return mask.bool().expand(batch, *size)
+
+
+def _check_inside(schedule: Guidance, system: System) -> None:
+    """Raises UsageError where hidden vectors cannot be guided after the block that is meant."""
+    if schedule.after is None:
+        return
+    seams = 0 if isinstance(system.order, Adaptive) else system.backbone.seams
+    if seams + schedule.after < 0:
+        raise UsageError(
+            f"guidance {schedule} acts after block {schedule.after} from the end, but of this system's "
+            f"{type(system.backbone).__name__} under {type(system.order).__name__} only {seams} blocks can be guided"
+        )
 
 
 def _last(partials: Iterator[Partial]) -> Tensor:

@@ -183,7 +183,8 @@ class Slots:
     for AdaLN, where there is one; `target`, as `site`, the site that each slot predicts. `filled` and `blank` index the slots with
     and without a value of their own; `parts` are the masks of each where the blank ones are pure queries (`Mask.parts`). A backbone
     that reads codes out on its way calls `inject(depth, h)` with the readout h (B, L, D) of code `depth`, and adds to its stream
-    what that returns, (B, L, D). `source` is read by backbones with cross-attention.
+    what that returns, (B, L, D). `source` is read by backbones with cross-attention. One whose halves are guided inside (`blend`) hands its
+    stream (B, L, D) over after every block, with the block's number from the end, and goes on with what it gets.
     """
 
     x: Tensor
@@ -197,3 +198,4 @@ class Slots:
     inject: Callable[[int, Tensor], Tensor] | None = None
     parts: tuple[Mask, Mask] | None = None
     source: Source | None = None
+    blend: Callable[[int, Tensor], Tensor] | None = None

@@ -53,6 +53,11 @@ class Backbone(Spec, ABC):
         return False
 
     @property
+    def seams(self) -> int:
+        """After how many blocks its stream can be guided (`Slots.blend`); 0: it cannot."""
+        return 0
+
+    @property
     def listens(self) -> bool:
         """Whether it reads what the condition has for cross-attention."""
         return False

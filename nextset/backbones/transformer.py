@@ -99,11 +99,12 @@ class TransformerModule(BackboneModule):
         context = Context(self.rotary(slots.site, slots.target) if self.rotary else None, slots.mask, slots.keep)
         states = cache.states if cache else [None] * len(self.blocks)
         triples = self._triples(slots)
-        for block, state, own in zip(self.blocks, states, triples, strict=True):
+        for index, (block, state, own) in enumerate(zip(self.blocks, states, triples, strict=True)):
             if self.checkpointing and self.training:
                 x = checkpoint(block, x, context, state, own, slots.source, use_reentrant=False)
             else:
                 x = block(x, context, state, own, slots.source)
+            x = x if slots.blend is None else slots.blend(index - len(self.blocks), x)
         return self.norm(x, slots.vector) if isinstance(self.norm, ModulatedNorm) else self.norm(x)
 
     def _triples(self, slots: Slots) -> list[tuple[Triple, ...]] | list[None]:
@@ -156,6 +157,11 @@ class Transformer(Backbone):
     def modulated(self) -> bool:
         """Whether a vector modulates the blocks."""
         return self.modulation is not None
+
+    @property
+    def seams(self) -> int:
+        """After every block."""
+        return self.depth
 
     @property
     def listens(self) -> bool:

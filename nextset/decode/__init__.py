@@ -1,6 +1,6 @@
 """How is it drawn?"""
 
-from .guidance import Clipped, Constant, CosineRamp, Guidance, Interval, Linear, PowerCosine, Proportional, Ramp
+from .guidance import Clipped, Constant, CosineRamp, Guidance, Inside, Interval, Linear, PowerCosine, Proportional, Ramp
 from .loop import Decoding, decode
 from .pick import Pick
 from .unmask import unmask
@@ -11,6 +11,7 @@ __all__ = [
     "CosineRamp",
     "Decoding",
     "Guidance",
+    "Inside",
     "Interval",
     "Linear",
     "Pick",

@@ -22,6 +22,11 @@ class Guidance(Spec, ABC):
     def at(self, step: int, steps: int, done: int, sites: int, size: int) -> float:
         """The scale of `step` (0-based) of `steps`, with `done` of `sites` known before it and `size` in it."""
 
+    @property
+    def after(self) -> int | None:
+        """The block, counted from the end (-1: the last), after which hidden vectors are guided; None: distributions are, at the end."""
+        return None
+
     def scales(self, sizes: tuple[int, ...]) -> tuple[float, ...]:
         """The scale of every step of a plan with these step sizes."""
         done = itertools.accumulate((0, *sizes[:-1]))
@@ -33,6 +38,30 @@ class Constant(Guidance):
     """The same scale at every step."""
 
     scale: float = 1.0
+
+    def at(self, step: int, steps: int, done: int, sites: int, size: int) -> float:
+        """`scale`."""
+        return self.scale
+
+
+@dataclass(frozen=True)
+class Inside(Guidance):
+    """The same scale at every step, on the hidden vectors after block `block` from the end (Infinity's cfg_insertion_layer).
+
+    Both halves go on from the guided vectors, each with its own condition, and the conditional one is drawn from.
+    """
+
+    scale: float = 1.0
+    block: int = -2
+
+    def __post_init__(self) -> None:
+        if self.block > -1:
+            raise UsageError(f"{self}: block counts from the end, so it must be -1 or less")
+
+    @property
+    def after(self) -> int:
+        """`block`."""
+        return self.block
 
     def at(self, step: int, steps: int, done: int, sites: int, size: int) -> float:
         """`scale`."""

@@ -71,7 +71,7 @@ def decode(
     numbers by rank.
     """
     given = Given(plan, clamp) if clamp else None
-    run = _Run(network, plan, start.data, conditions, guidance.scales(plan.sizes), given)
+    run = _Run(network, plan, start.data, conditions, guidance, given)
     known = torch.zeros(plan.perm.shape, dtype=torch.bool, device=plan.perm.device)
     for step, call in enumerate(run.script.steps):
         new = network.head.answer(run.asking(step), run.scale(step), drawn[:, call.ranks], pick)
@@ -103,14 +103,17 @@ class _Run:
         plan: Plan,
         tokens: Tensor,
         conditions: tuple[Conditioning, Conditioning | None],
-        scales: tuple[float, ...],
+        guidance: Guidance,
         given: Given | None,
     ) -> None:
         conditional, null = conditions
-        self.network, self.plan, self.tokens, self.scales, self.given = network, plan, tokens, scales, given
+        self.network, self.plan, self.tokens, self.given = network, plan, tokens, given
+        self.scales, self.after = guidance.scales(plan.sizes), guidance.after
         self.doubled = plan if plan.perm.ndim == 1 else replace(plan, perm=torch.cat([plan.perm, plan.perm]))
         self.batch = len(conditional.prefix)
-        self.last = max((k + 1 for k, scale in enumerate(scales) if scale != 1.0), default=0)  # guided steps end here
+        self.last = max(
+            (k + 1 for k, scale in enumerate(self.scales) if scale != 1.0), default=0
+        )  # guided steps end here
         self.condition = conditional.join(null) if null is not None and self.last else conditional
         self.script = network.script(plan.sizes, tokens.device)
         self.cache: Cache | None = None
@@ -136,11 +139,12 @@ class _Run:
         calls = itertools.chain([self.script.steps[index]], _repeated(lambda: self.script.again[index]))
 
         def ask(noisy: Noisy | None = None, read: Read | None = None) -> tuple[Tensor, Tensor | None]:
-            return self._halves(self._hidden(next(calls), noisy, read), self.scales[index] != 1.0)
+            hidden = self._hidden(next(calls), noisy, read, self.scale(index))
+            return self._halves(hidden, self.scales[index] != 1.0 and self.after is None)
 
         return ask
 
-    def _hidden(self, call: Call, noisy: Noisy | None, read: Read | None) -> Tensor:
+    def _hidden(self, call: Call, noisy: Noisy | None, read: Read | None, scale: float) -> Tensor:
         wiring, condition = self.network.wiring, self.condition
         plan, tokens = self.plan, self.tokens
         if self.guided:
@@ -151,9 +155,18 @@ class _Run:
         vector = wiring.vectors(call, condition.vector, plan, noisy)
         inject = read and functools.partial(self._inject, call, plan, tokens, read)
         slots = call.slots(x, plan, vector, valid, inject, condition.source)
+        if self.after is not None and scale != 1.0:
+            slots = replace(slots, blend=functools.partial(self._blend, scale))
         hidden = call.predicted(self.network.backbone(slots, self.cache))
         self.seen += call.keep
         return hidden
+
+    def _blend(self, scale: float, block: int, stream: Tensor) -> Tensor:
+        """After the block that is meant, both halves are the guided stream."""
+        if block != self.after:
+            return stream
+        guided = stream[self.batch :].lerp(stream[: self.batch], scale)
+        return torch.cat([guided, guided])
 
     def _inject(self, call: Call, plan: Plan, tokens: Tensor, read: Read, code: int, stream: Tensor) -> Tensor:
         """Draws a code of the sites of a call on the way through the backbone, and says what that adds to the stream."""

@@ -100,8 +100,8 @@ class MultiScaleBSQModule(TokenizerModule):
         maps = [part.unflatten(2, block[-2:]) for part, block in zip(parts, blocks, strict=True)]
         return [F.pixel_shuffle(m, self.spec.patch) if self.spec.patch > 1 else m for m in maps]
 
-    def _sums(self, tokens: Tokens, scales: int) -> list[Tensor]:
-        """f_hat after each of the first `scales` scales."""
+    def sums(self, tokens: Tokens, scales: int | None = None) -> list[Tensor]:
+        """f_hat (B, d, h, w) after each of the first `scales` scales, or of all."""
         finest, sums = self._maps(tokens.layout)[-1], list[Tensor]()
         with full_precision(tokens.data.device):
             for bits in self.unfolded(tokens, scales):
@@ -126,16 +126,16 @@ class MultiScaleBSQModule(TokenizerModule):
 
     def feedback(self, tokens: Tokens, scales: range) -> Tensor:
         """f_hat after the scale before each, bilinear at its side, (B, n, Q)."""
-        sums, maps = self._sums(tokens, scales.stop - 1), self._maps(tokens.layout)
+        sums, maps = self.sums(tokens, scales.stop - 1), self._maps(tokens.layout)
         return self.folded([_resized(sums[k - 1], maps[k], "bilinear") for k in scales])
 
     def decode(self, tokens: Tokens) -> Tensor:
         """Images (B, C, H, W), not clamped."""
-        return self.paint(self._sums(tokens, len(tokens.layout.blocks))[-1])
+        return self.paint(self.sums(tokens)[-1])
 
     def sketch(self, tokens: Tokens, scales: int) -> Tensor:
         """What the sum shows after `scales` scales."""
-        return self.paint(self._sums(tokens, scales)[-1])
+        return self.paint(self.sums(tokens, scales)[-1])
 
     def paint(self, sums: Tensor) -> Tensor:
         """Images (B, C, H, W) of f_hat (B, d, h, w), with gradient."""
