@@ -155,7 +155,7 @@ class MultiScaleBSQModule(TokenizerModule):
             codes = [self.codes(bits) for bits in found.bits]
             distances = [(u - q).square().sum(1).mean() for u, q in zip(found.units, codes, strict=True)]
             commitment = torch.stack(distances).mean()
-            entropy = torch.stack([self._entropy(unit) for unit in found.units]).mean()
+            entropy = torch.stack([self.entropy(unit) for unit in found.units]).mean()
             balance = torch.stack([_binary_entropy(bits.float().mean((0, 2, 3))).mean() for bits in found.bits]).mean()
         reconstruction = self.paint(found.sums[-1])
         pixel = F.mse_loss(at_least_float32(reconstruction), at_least_float32(images))
@@ -168,7 +168,8 @@ class MultiScaleBSQModule(TokenizerModule):
             "reconstruction": reconstruction,
         }
 
-    def _entropy(self, unit: Tensor) -> Tensor:
+    def entropy(self, unit: Tensor) -> Tensor:
+        """Of bits of points (B, d, h, w) on the sphere: that of a site less that of all sites together, in nats."""
         ones = (4 * self.spec.sharpness * self.spec.dim**-0.5 * unit).sigmoid()
         return _binary_entropy(ones).sum(1).mean() - _binary_entropy(ones.mean((0, 2, 3))).sum()
 

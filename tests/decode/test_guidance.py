@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 
 import pytest
+import torch
 
-from nextset import UsageError
-from nextset.decode import Clipped, Constant, CosineRamp, Guidance, Interval, Linear, PowerCosine, Ramp
+from nextset import UsageError, catalogue
+from nextset.decode import Clipped, Constant, CosineRamp, Guidance, Inside, Interval, Linear, PowerCosine, Ramp
 from nextset.decode.guidance import SCHEDULES, from_extra, guidance
+from tests.laws.toys import conditions, lively
 
 SIZES = (1, 4, 9, 2)
 DONE = (0, 1, 5, 14)
@@ -27,6 +29,7 @@ SITES = 16
         (CosineRamp(5.0, 2.0), [1 + 2 * (1 - math.cos(math.pi * (k / 4) ** 2)) for k in range(4)]),
         (Interval(3.0, 1, 14), [1.0, 3.0, 3.0, 1.0]),
         (Interval(3.0), [3.0] * 4),
+        (Inside(2.5), [2.5] * 4),
         (Clipped(4.0), [1.0, 2.0, 3.0, 4.0]),
         (Clipped(4.0, steps=3), [1.0, 2.5, 4.0, 5.5]),
         (Clipped(4.0, largest=4), [1.0, 2.0, 4.0, 4.0]),
@@ -76,3 +79,26 @@ def test_the_other_convention() -> None:
     """(1 + t) c - t u is u + (1 + t)(c - u)."""
     c, u, t = 0.7, -0.3, 1.5
     assert (1 + t) * c - t * u == pytest.approx(u + from_extra(t) * (c - u))
+
+
+def test_inside_guides_where_it_says() -> None:
+    """Scale 1 is unguided, and it matters after which block the halves meet."""
+    model = lively(catalogue.spec("infinity/tiny"))
+    condition = conditions(model, 4)
+    drawn = [model.generate(condition, guidance=how) for how in (Inside(3.0, -1), Inside(3.0, -2), 1.0)]
+    assert torch.equal(model.generate(condition, guidance=Inside(1.0, -2)), drawn[2])
+    assert not torch.equal(drawn[0], drawn[2])
+    assert not torch.equal(drawn[0], drawn[1])
+
+
+@pytest.mark.parametrize(("name", "block"), [("infinity", -3), ("llamagen", -1), ("maskgit", -1)])
+def test_inside_what_cannot_be_guided(name: str, block: int) -> None:
+    """Beyond the first block, in backbones without seams, and under orders that choose while they decode."""
+    model = lively(catalogue.spec(f"{name}/tiny"))
+    with pytest.raises(UsageError, match="blocks can be guided"):
+        model.generate(conditions(model, 1), guidance=Inside(2.0, block))
+
+
+def test_inside_counts_from_the_end() -> None:
+    with pytest.raises(UsageError, match="from the end"):
+        Inside(2.0, 0)

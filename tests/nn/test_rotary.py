@@ -1,4 +1,4 @@
-"""Rotary positions of two sites: the product of a query and a key depends on both differences, each through its own half."""
+"""Rotary positions of two sites, where a product depends on both differences, each through its own half; and those of a fine map."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from nextset.errors import UsageError
-from nextset.layout import grid
-from nextset.nn.rotary import ByOwn, ByOwnAndNext, Rotary, rotate
+from nextset.layout import grid, line, pyramid
+from nextset.nn.rotary import ByOwn, ByOwnAndNext, BySpread, Rotary, rotate
 
 LAYOUT = grid(4, 4)
 
@@ -47,3 +47,27 @@ def test_widths_that_cannot_be_shared_out() -> None:
         ByOwnAndNext().build(LAYOUT, 7, 10.0)
     with pytest.raises(UsageError, match="head width"):
         ByOwnAndNext().build(LAYOUT, 12, 10.0)
+
+
+def test_spread_places_coarse_sites_on_the_fine_map() -> None:
+    """Row i of h lies at round(i H / h), whatever else the pyramid holds; without a fine map rows are counted."""
+    layout = pyramid(1, 2, (4, 3))
+    turning = BySpread(((8, 6), (4, 8)))
+    spread = turning.build(layout, 8, 10.0)
+    rows, columns = spread.layout.coordinates().unbind(1)
+    assert rows.tolist() == [0, 0, 0, 4, 4, *(row for row in (0, 2, 4, 6) for _ in range(3))]
+    assert columns.tolist() == [0, 0, 3, 0, 3, *[0, 2, 4] * 4]
+    cos, _ = spread(torch.arange(17))
+    assert torch.equal(cos[3, :4], cos[5 + 6, :4])  # row 4 of both scales
+    assert BySpread().build(layout, 8, 10.0).layout.coordinates()[-1].tolist() == [3, 2]
+
+
+def test_the_fine_map_is_of_the_pictures_shape() -> None:
+    finest = ((64, 64), (48, 80), (80, 48))
+    for last, expected in (((4, 4), (64, 64)), ((3, 5), (48, 80)), ((10, 6), (80, 48))):
+        found = BySpread(finest).build(pyramid(1, last), 8, 10.0).layout.coordinates()[-1]
+        assert found.tolist() == [round((n - 1) * side / n) for n, side in zip(last, expected, strict=True)]
+    with pytest.raises(UsageError, match="does not fit on the finest"):
+        BySpread(((2, 2),)).build(pyramid(1, 4), 8, 10.0)
+    with pytest.raises(UsageError, match="row and column"):
+        BySpread().build(line(4), 8, 10.0)
