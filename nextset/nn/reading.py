@@ -31,7 +31,7 @@ class Reading(nn.Module):
         self.keys_values, self.out = nn.Linear(inputs, 2 * dim, bias=False), nn.Linear(dim, dim)
         self.v_bias = nn.Parameter(torch.zeros(dim))
 
-    def forward(self, q: Tensor, source: Source, dropout: float = 0.0) -> Tensor:
+    def read(self, q: Tensor, source: Source, dropout: float = 0.0) -> Tensor:
         """What queries (B, H, L, d) read of a source (B, T, E), (B, L, D); `dropout` acts on that in training."""
         bias = torch.cat([torch.zeros_like(self.v_bias), self.v_bias])
         heads = F.linear(source.values, self.keys_values.weight, bias).unflatten(-1, (2, self.heads, -1))
@@ -51,8 +51,7 @@ class Pool(nn.Module):
     def forward(self, source: Source) -> Tensor:
         """(B, D) of a source (B, T, E)."""
         q = self.query[:, None].expand(len(source.values), -1, -1, -1)
-        read: Tensor = self.reading(q, source)
-        return read[:, 0]
+        return self.reading.read(q, source)[:, 0]
 
 
 class ReaderModule(nn.Module):
@@ -67,7 +66,7 @@ class ReaderModule(nn.Module):
     def forward(self, x: Tensor, source: Source) -> Tensor:
         """What slots (B, L, D) add of a source (B, T, D)."""
         q = self.query(self.norm(x)).unflatten(-1, (self.reading.heads, -1)).transpose(1, 2)
-        read: Tensor = self.reading(q, source, self.dropout)
+        read = self.reading.read(q, source, self.dropout)
         return read if self.scale is None else read * self.scale
 
 

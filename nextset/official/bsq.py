@@ -101,4 +101,5 @@ CODER = Coder(
     published={size: Published(tokenizer=f"{HOME}:infinity_vae_{size}.pth") for size in (*F16, "d32reg")}
     | {"f8-d14": Published(tokenizer=f"{HOME}:infinity_vae_d56_f8_14_patchify.pth")},
     wrapper="vae",
+    licence="MIT",
 )

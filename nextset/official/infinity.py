@@ -6,6 +6,7 @@ training only, has no counterpart.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
 from typing import Any
@@ -34,7 +35,10 @@ from .var import CHUNKS, affine
 
 @dataclass(frozen=True)
 class Chunked(Move):
-    """Blocks of a depth, in `chunks` of as many each; with 1 there are none. Inward any number will do."""
+    """Blocks in `chunks` of as many each (of the greatest number that divides it and the depth); in one they lie as they are.
+
+    Inward any number will do.
+    """
 
     chunks: int = 8
 
@@ -47,16 +51,13 @@ class Chunked(Move):
             state[f"blocks.{chunk * each + block}.{rest}"] = state.pop(key)
 
     def outward(self, state: State) -> None:
-        """Cut again. Raises UsageError where the depth cannot be."""
-        if self.chunks == 1:
-            return
+        """Cut again."""
         places = [re.fullmatch(r"blocks\.(\d+)\.(.+)", key) for key in state]
         depth = 1 + max((int(match[1]) for match in places if match), default=-1)
-        if depth % self.chunks:
-            raise UsageError(f"{depth} blocks cannot be cut into {self.chunks} chunks of as many each")
+        chunks = math.gcd(depth, self.chunks)
         for match in places:
-            if match:
-                chunk, block = divmod(int(match[1]), depth // self.chunks)
+            if match and chunks > 1:
+                chunk, block = divmod(int(match[1]), depth // chunks)
                 state[f"block_chunks.{chunk}.module.{block}.{match[2]}"] = state.pop(match[0])
 
 
@@ -193,4 +194,4 @@ PUBLISHED = {
     "8b": Published(f"{bsq.HOME}:infinity_8b_weights", f"{bsq.HOME}:infinity_vae_d56_f8_14_patchify.pth"),
     "8b-512": Published(f"{bsq.HOME}:infinity_8b_512x512_weights", f"{bsq.HOME}:infinity_vae_d56_f8_14_patchify.pth"),
 }
-FAMILY = Family(read, lambda spec: KEYS, bsq.CODER, PUBLISHED, alone=False)
+FAMILY = Family(read, lambda spec: KEYS, bsq.CODER, PUBLISHED, alone=False, licence="MIT")

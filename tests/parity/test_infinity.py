@@ -32,12 +32,14 @@ from nextset.official.infinity import FAMILY, PUBLISHED, keys, read
 from nextset.systems.infinity import SIZES
 from nextset.tokenizers.bsq import MultiScaleBSQ, MultiScaleBSQModule
 from nextset.tokenizers.templates import template
+from nextset.weights import load_official
 
 from .recordings import Recorder, Recordings, assert_published, near
 
 RECORDED = Recordings("infinity")
 pytestmark = RECORDED.needed
 LOGITS, LATENTS, PICTURES = 2e-4, 5e-5, 5e-4
+ROLES, NAMES = ("network", "tokenizer"), ("infinity", "vae")
 RUNS = {run["name"]: run for run in RECORDED.read("config.json").get("runs", ())}
 
 
@@ -314,7 +316,24 @@ def test_filters_keep_the_same_bits(golden: Golden) -> None:
                 assert (chances.gather(-1, bits[..., None]) > 0).all()
 
 
-# -- key maps
+# -- official files
+
+
+def test_the_door_reads_both_files(golden: Golden) -> None:
+    """As files and arguments lie there, on the maps of `pn`; at the recorded size it draws what the golden model draws."""
+    given = golden.config["constructor"]
+    model = load_official(
+        "infinity",
+        {part: RECORDED.folder / f"weights_{name}.safetensors" for part, name in zip(ROLES, NAMES, strict=True)},
+        {
+            "network": official(given, ".Infinity"),
+            "tokenizer": official(given, ".vae_model") | given["args overridden inside vae_model"],
+        },
+    )
+    assert isinstance(model, Model)
+    same = model.under(golden.model.system)
+    drawn = [m.generate(golden.heard("text"), seed=1) for m in (same, golden.model)]
+    assert torch.equal(*drawn)
 
 
 def test_keys_go_there_and_back(golden: Golden) -> None:
