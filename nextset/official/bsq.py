@@ -15,7 +15,10 @@ from ..errors import UsageError
 from ..family import Arguments, Coder, Published
 from ..keymap import KeyMap, Made, Move, State
 from ..nn.conv_names import vqgan_names
+from ..systems.infinity import F8
 from ..tokenizers.bsq import MultiScaleBSQ
+
+NETS = "encoder.down", "decoder.up"
 
 
 def deeper(key: str) -> str:
@@ -78,9 +81,6 @@ def read(args: Arguments) -> MultiScaleBSQ:
     )
 
 
-NETS = "encoder.down", "decoder.up"
-
-
 def _groups(widths: set[int]) -> int:
     """32 for widths that it divides, else 24; which one is decided a width."""
     found = {32 if width % 32 == 0 else 24 for width in widths}
@@ -93,7 +93,6 @@ def _groups(widths: set[int]) -> int:
 
 HOME = "FoundationVision/infinity"
 F16 = {f"d{bits}": MultiScaleBSQ(bits) for bits in (16, 24, 32, 64)}
-F8 = MultiScaleBSQ(14, patch=2, multipliers=(1, 2, 4, 4))
 CODER = Coder(
     read,
     keys,

@@ -34,8 +34,7 @@ from ..tokenizers.templates import FINEST, template
 from ..wirings import Upsampled
 
 VAE = MultiScaleBSQ(32)
-F8 = MultiScaleBSQ(14, patch=2, multipliers=(1, 2, 4, 4))
-"""What the 8B model draws: maps twice as fine, of fewer bits."""
+F8 = MultiScaleBSQ(14, patch=2, multipliers=(1, 2, 4, 4))  # of the 8B model: maps twice as fine, of fewer bits
 
 
 def infinity(
@@ -51,7 +50,8 @@ def infinity(
     """A size by its depth, width and heads.
 
     `condition` is a caption of Flan-T5-XL unless another is given; where nothing is heard of it, as of a class, there is no
-    cross-attention. `hidden` is the width of feed-forwards, 4 dim in whole 256s unless it is given. `gate` scales the gates of AdaLN at first; `finest` are the maps that positions count on.
+    cross-attention. `hidden` is the width of feed-forwards, 4 dim in whole 256s unless it is given. `gate` scales the gates of
+    AdaLN at first; `finest` are the maps that positions count on.
     """
     std, plain = (3 * dim) ** -0.5, Layer(affine=False)
     condition = condition or Attended(heads=32 if dim > 4096 else 16, std=std)
@@ -95,7 +95,9 @@ SIZES = {
     "8b": infinity(40, 3584, 28, F8),
     "8b-512": infinity(40, 3584, 28, replace(F8, sides=template(1.0, "0.25M"))),
     "20b": infinity(58, 4608, 36),
-    "digits": infinity(4, 96, 4, SMALL, Label(10, vector=True), 384, 1e-3, ((4, 4),)),
+    "digits": replace(
+        infinity(4, 96, 4, SMALL, Label(10, vector=True), 384, 1e-3, ((4, 4),)), guidance=Constant(1.5), pick=Pick()
+    ),
 }
 BITS = MultiScaleBSQ(3, ((1, 1), (2, 1), (2, 2)), 1, 4, (1,), blocks=1, groups=2, channels=1)
 TINY = replace(

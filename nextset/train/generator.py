@@ -46,10 +46,8 @@ class NetworkPhase(Phase):
         self.model.tokenizer.to(batch.images.device)  # parts of the network may read its code vectors
         if tokens is None:
             layout = self.model.network.practised(seed)
-            objective, tokenizer = self.model.system.objective, self.model.tokenizer
-            tokens = objective.practised(
-                tokenizer, batch.images, layout, seed
-            ).data  # outside autocast: in full precision
+            objective = self.model.system.objective  # it encodes outside autocast: in full precision
+            tokens = objective.practised(self.model.tokenizer, batch.images, layout, seed).data
         condition = self.model.system.condition.of(batch.labels, batch.captions)
         prepared = self.model.network.condition.prepare(condition, len(tokens), tokens.device)
         return tokens, prepared, seed, step / self.steps, layout

@@ -91,8 +91,8 @@ from nextset.orders import (
 from nextset.spec import Spec
 from nextset.tokenizers.absent import Absent
 from nextset.tokenizers.base import Tokenizer
-from nextset.tokenizers.hybrid import HybridVQ
 from nextset.tokenizers.bsq import MultiScaleBSQ
+from nextset.tokenizers.hybrid import HybridVQ
 from nextset.tokenizers.kl_vae import KLVAE
 from nextset.tokenizers.maskgit_vq import MaskGITVQ
 from nextset.tokenizers.multiscale import MultiScaleVQ

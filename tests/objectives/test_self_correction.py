@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from nextset import Model, UsageError, catalogue
 from nextset.layout import Tokens, pyramid
 from nextset.objectives import NextSet, SelfCorrection
 from nextset.tokenizers.bsq import MultiScaleBSQModule
+from nextset.train import Recipe, set_up_generator
 from tests.laws.toys import conditions, lively, random_images, random_tokens
 
 PART = SelfCorrection()
@@ -94,3 +96,11 @@ def test_bad_specs(wrong: dict[str, float]) -> None:
 def test_only_bits_are_corrected(name: str) -> None:
     with pytest.raises(UsageError, match="SelfCorrection.* corrects bits"):
         replace(catalogue.spec(f"{name}/tiny"), objective=PART).network()
+
+
+def test_token_caches_are_refused(model: Model, tmp_path: Path) -> None:
+    """They hold no pictures whose bits could be flipped."""
+    for name in ("index.json", "00000.safetensors"):
+        (tmp_path / name).touch()
+    with pytest.raises(UsageError, match="SelfCorrection has a say"):
+        set_up_generator(model, str(tmp_path), Recipe(steps=1))
