@@ -14,9 +14,9 @@ from torch import Tensor
 from ..errors import UsageError
 from ..family import Arguments, Coder, Published
 from ..keymap import KeyMap, Made, Move, State
-from ..nn.conv_names import vqgan_names
 from ..systems.infinity import F8
 from ..tokenizers.bsq import MultiScaleBSQ
+from .conv_names import vqgan_names
 
 NETS = "encoder.down", "decoder.up"
 
