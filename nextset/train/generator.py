@@ -17,7 +17,7 @@ class Generator(Trainee):
     """One phase: the objective of the system, over so many `steps`."""
 
     def __init__(self, model: Model, steps: int, loaded: bool = False) -> None:
-        self.model, self.loaded = model, loaded
+        self.model, self.loaded, self.shows = model, loaded, model.system.tokenizer.paints
         self.phases = [NetworkPhase(model, steps)]
 
     def save(self, folder: Path, weights: Mapping[str, Tensor]) -> None:

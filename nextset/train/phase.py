@@ -33,9 +33,9 @@ class Trainee(ABC):
     """
 
     phases: Sequence[Phase]
-    loaded: bool = (
-        False  # whether it starts from trained weights, which are then judged and shown before the first step
-    )
+    # whether it starts from trained weights, which are then judged and shown before the first step
+    loaded: bool = False
+    shows: bool = True  # whether there are pictures to look at
 
     @abstractmethod
     def save(self, folder: Path, weights: Mapping[str, Tensor]) -> None:

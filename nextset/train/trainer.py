@@ -149,7 +149,7 @@ class Trainer:
         every = self.options
         if every.eval_every and self.held_out:
             self.journal.figures(0, {"held_out_loss": self._judge(self.held_out)})
-        if every.sample_every and not every.shard:
+        if every.sample_every and self.trainee.shows and not every.shard:
             batch = next(self.loader.batches(0)).to(self.device)
             with torch.no_grad():
                 self.journal.picture(0, self.trainee.picture(batch))
@@ -161,7 +161,7 @@ class Trainer:
             figures["held_out_loss"] = self._judge(self.held_out)
         if done % every.log_every == 0 or last or "held_out_loss" in figures:
             self.journal.figures(done, self._everyones(figures))
-        if every.sample_every and not every.shard and (done % every.sample_every == 0 or last):
+        if every.sample_every and self.trainee.shows and not every.shard and (done % every.sample_every == 0 or last):
             with self._averaged(), torch.no_grad():
                 self.journal.picture(done, self.trainee.picture(batch.to(self.device)))
         if done % every.save_every == 0 and not last:

@@ -319,9 +319,9 @@ def test_filters_keep_the_same_bits(golden: Golden) -> None:
 # -- official files
 
 
-def test_the_door_reads_both_files(golden: Golden) -> None:
-    """As files and arguments lie there, on the maps of `pn`; at the recorded size it draws what the golden model draws."""
-    given = golden.config["constructor"]
+def loaded(config: Mapping[str, Any]) -> Model:
+    """Both files by the door, with the arguments as they lie there, on the maps of `pn`."""
+    given = config["constructor"]
     model = load_official(
         "infinity",
         {part: RECORDED.folder / f"weights_{name}.safetensors" for part, name in zip(ROLES, NAMES, strict=True)},
@@ -331,7 +331,12 @@ def test_the_door_reads_both_files(golden: Golden) -> None:
         },
     )
     assert isinstance(model, Model)
-    same = model.under(golden.model.system)
+    return model
+
+
+def test_the_door_reads_both_files(golden: Golden) -> None:
+    """At the recorded size it draws what the golden model draws."""
+    same = loaded(golden.config).under(golden.model.system)
     drawn = [m.generate(golden.heard("text"), seed=1) for m in (same, golden.model)]
     assert torch.equal(*drawn)
 
