@@ -9,16 +9,18 @@ from pathlib import Path
 import pytest
 
 from nextset.cli import COMMANDS, main
+from nextset.weights import known, published
 
 from .test_structure import ROOT
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.S)
 LINES = [line.partition("#")[0].strip() for line in TEXT.splitlines() if line.startswith("    nextset ")]
 
 
 def test_the_first_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As printed, but for the number of steps; comments after values are their shapes."""
-    (block,) = re.findall(r"```python\n(.*?)```", TEXT, re.S)
+    block = BLOCKS[0]
     short = block.replace("steps=300", "steps=3")
     assert short != block
     monkeypatch.chdir(tmp_path)
@@ -26,6 +28,14 @@ def test_the_first_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     exec(compile(short, "README.md", "exec"), values)
     for name, shape in re.findall(r"^(\w+) = .*# \(([\d, ]+)\)", block, re.M):
         assert tuple(values[name].shape) == tuple(int(n) for n in shape.split(",") if n.strip()), name  # type: ignore[attr-defined]
+
+
+def test_published_names_are_published() -> None:
+    """What the second example loads is where it says; nothing is downloaded."""
+    shown = re.findall(r'load\("(.+?)"\)', BLOCKS[1])
+    assert len(shown) == 2
+    places = {place.network: f"{name}/{size}" for name in known() for size, place in published(name).items()}
+    assert all(word in places.values() or word in places for word in shown)
 
 
 @pytest.mark.parametrize("line", LINES)
