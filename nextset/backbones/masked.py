@@ -20,12 +20,11 @@ from torch.utils.checkpoint import checkpoint
 
 from ..errors import UsageError
 from ..layout import Layout
-from ..mixers import Cache, Context, Mixer, State
+from ..mixers import Cache, Context, Mixer, State, TransformerBlock
 from ..nn.feedforward import MLP, FeedForward
 from ..nn.norm import Layer, Norm
 from ..slots import PREFIX, Mask, Slots, SlotTable
 from .base import Backbone, BackboneModule
-from .transformer import Transformer, TransformerBlock
 
 
 class MaskedAutoencoderModule(BackboneModule):
@@ -39,10 +38,10 @@ class MaskedAutoencoderModule(BackboneModule):
             nn.Parameter(torch.empty(count, dim).normal_(std=spec.std)) for count in (places, places, layout.sites)
         )
         self.input_norm, self.encoder_norm, self.decoder_norm = (spec.norm.build(dim) for _ in range(3))
-        block = Transformer(dim, 1, spec.mixer, spec.feedforward, spec.norm, dropout=spec.dropout)
-        self.encoder = nn.ModuleList(TransformerBlock(block) for _ in range(spec.depth))
+        parts = spec.mixer, spec.feedforward, spec.norm, spec.dropout
+        self.encoder = nn.ModuleList(TransformerBlock(dim, *parts) for _ in range(spec.depth))
         self.between = nn.Linear(dim, dim)
-        self.decoder = nn.ModuleList(TransformerBlock(block) for _ in range(spec.decoder_depth or spec.depth))
+        self.decoder = nn.ModuleList(TransformerBlock(dim, *parts) for _ in range(spec.decoder_depth or spec.depth))
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)

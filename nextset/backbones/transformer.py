@@ -1,10 +1,6 @@
 """Pre-norm transformer with a choice of norm, feed-forward and positions, modulated by a vector where asked for (ViT, GPT-2, DiT).
 
-    x + gate * mixer(norm(x) * (1 + scale) + shift), then the same with the feed-forward; without modulation gate 1, shift, scale 0.
-
-Between them there may be a branch that reads the condition by cross-attention (Infinity), which nothing modulates.
-
-Legend: B batch, L slots, N sites, D width.
+Its blocks are those of mixers/block.py. Legend: B batch, L slots, N sites, D width.
 """
 
 from __future__ import annotations
@@ -17,54 +13,14 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..layout import Layout
-from ..mixers import Cache, Context, Mixer, State
+from ..mixers import Cache, Context, Mixer, TransformerBlock
 from ..nn.feedforward import MLP, FeedForward
-from ..nn.modulation import ModulatedNorm, Modulation, Triple, modulate
+from ..nn.modulation import ModulatedNorm, Modulation, Triple
 from ..nn.norm import Layer, Norm
 from ..nn.reading import Reader
 from ..nn.rotary import ByOwn, Turning
-from ..slots import Slots, SlotTable, Source
+from ..slots import Slots, SlotTable
 from .base import Backbone, BackboneModule
-
-
-class TransformerBlock(nn.Module):
-    """A mixer and, where there are such, a reader and a feed-forward, each in a branch of its own."""
-
-    def __init__(self, spec: Transformer) -> None:
-        super().__init__()
-        self.mixer_norm, self.mixer = spec.norm.build(spec.dim), spec.mixer.build(spec.dim, spec.dropout)
-        self.reader = spec.reader.build(spec.dim, spec.dropout) if spec.reader else None
-        if spec.feedforward is not None:
-            self.feedforward_norm = spec.norm.build(spec.dim)
-            self.feedforward = spec.feedforward.build(spec.dim, spec.dropout)
-        self.branches = 1 if spec.feedforward is None else 2
-
-    def forward(
-        self,
-        x: Tensor,
-        context: Context,
-        state: State | None,
-        triples: tuple[Triple, ...] | None,
-        source: Source | None = None,
-    ) -> Tensor:
-        """(B, L, D) to (B, L, D)."""
-        shift, scale, gate = triples[0] if triples else (None, None, None)
-        x = _add(x, self.mixer(_modulated(self.mixer_norm(x), shift, scale), context, state), gate)
-        if self.reader is not None:
-            assert source is not None, "Network checks that there is something to read"
-            x = x + self.reader(x, source)
-        if self.branches == 1:
-            return x
-        shift, scale, gate = triples[1] if triples else (None, None, None)
-        return _add(x, self.feedforward(_modulated(self.feedforward_norm(x), shift, scale)), gate)
-
-
-def _modulated(x: Tensor, shift: Tensor | None, scale: Tensor | None) -> Tensor:
-    return x if shift is None or scale is None else modulate(x, shift, scale)
-
-
-def _add(x: Tensor, branch: Tensor, gate: Tensor | None) -> Tensor:
-    return x + branch if gate is None else torch.addcmul(x, gate, branch)
 
 
 class TransformerModule(BackboneModule):
@@ -75,7 +31,8 @@ class TransformerModule(BackboneModule):
         turned = spec.mixer.rotary_dim(spec.dim) if spec.rotary_base else None
         self.spec = spec
         self.rotary = spec.turning.build(layout, turned, spec.rotary_base) if turned else None
-        self.blocks = nn.ModuleList(TransformerBlock(spec) for _ in range(spec.depth))
+        parts = spec.mixer, spec.feedforward, spec.norm, spec.dropout, spec.reader
+        self.blocks = nn.ModuleList(TransformerBlock(spec.dim, *parts) for _ in range(spec.depth))
         if spec.learned:
             self.positions = nn.Parameter(torch.empty(layout.sites + 1, spec.dim).normal_(std=spec.std))
         self.start = spec.start.build(spec.dim) if spec.start else nn.Identity()

@@ -3,6 +3,7 @@
 from .attention import Attention
 from .base import Cache, Context, Mixer, MixerModule, State
 from .biased import BiasedAttention
+from .block import TransformerBlock
 from .cosine import CosineAttention
 from .mamba2 import Mamba2
 
@@ -16,4 +17,5 @@ __all__ = [
     "Mixer",
     "MixerModule",
     "State",
+    "TransformerBlock",
 ]

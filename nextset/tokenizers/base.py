@@ -80,6 +80,12 @@ class Tokenizer(Spec, ABC):
     def layout(self, size: tuple[int, int]) -> Layout:
         """The sites of an image of `size` (height, width). Raises UsageError where the size does not fit."""
 
+    def fitting(self, images: Tensor) -> Tensor:
+        """The images themselves. Raises UsageError where they are not (B, C, H, W); kinds of tokenizers also ask for their size."""
+        if images.ndim != 4 or images.shape[1] != self.channels:
+            raise UsageError(f"images must be (B, {self.channels}, H, W), got {tuple(images.shape)}")
+        return images
+
     def cut(self, size: tuple[int, int], stride: int) -> Layout:
         """A grid whose sites cover `stride` pixels a side. Raises UsageError for sizes that are no multiples of it."""
         if min(size) < 1 or any(side % stride for side in size):

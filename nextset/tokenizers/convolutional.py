@@ -1,22 +1,16 @@
-"""What tokenizers of convolutional nets share: sites that cover squares of pixels (`Convolutional`), and one codebook over them.
-
-Legend: B batch, C image channels, N sites, D width of a code.
-"""
+"""What tokenizers of convolutional nets share: sites that cover squares of pixels."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABC
 from typing import TYPE_CHECKING
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import UsageError
-from ..layout import Layout, Tokens, grid
-from ..nn.codebook import Codebook, Quantised
+from ..layout import Layout
 from ..nn.conv import check_groups
-from .base import Tokenizer, TokenizerModule
+from .base import Tokenizer
 
 
 class Convolutional(Tokenizer, ABC):
@@ -61,62 +55,5 @@ class Convolutional(Tokenizer, ABC):
 
     def fitting(self, images: Tensor) -> Tensor:
         """The images themselves. Raises UsageError where they are not (B, C, H, W) with sides that are multiples of the stride."""
-        if images.ndim != 4 or images.shape[1] != self.channels:
-            raise UsageError(f"images must be (B, {self.channels}, H, W), got {tuple(images.shape)}")
-        self.cut((images.shape[2], images.shape[3]), self.stride)
+        self.cut((super().fitting(images).shape[2], images.shape[3]), self.stride)
         return images
-
-
-class OneCodebook(TokenizerModule):
-    """One id a site of a grid, of one `codebook`: leaves say what it quantises, and what pictures its codes make."""
-
-    codebook: Codebook
-
-    @abstractmethod
-    def latents(self, images: Tensor) -> Tensor:
-        """What the codebook quantises, (B, h, w, D). Raises UsageError for images that do not fit."""
-
-    @abstractmethod
-    def paint(self, codes: Tensor) -> Tensor:
-        """Images (B, C, H, W) of codes (B, h, w, D), with gradient."""
-
-    def quantise(self, latents: Tensor) -> Quantised:
-        """Codes of latents (B, h, w, D), with the gradient passed straight through and the codebook's loss."""
-        return self.codebook(latents)
-
-    def embed(self, ids: Tensor) -> Tensor:
-        """Codes of ids (B, N), (B, N, D)."""
-        return self.codebook.embed(ids)
-
-    @torch.no_grad()
-    def encode(self, images: Tensor) -> Tokens:
-        """Ids (B, N) on a grid."""
-        ids = self.codebook.nearest(self.latents(images))
-        return Tokens(ids.flatten(1), grid(*ids.shape[1:]))
-
-    def decode(self, tokens: Tokens) -> Tensor:
-        """Images (B, C, H, W), not clamped."""
-        return self.paint(self.embed(tokens.data).unflatten(1, tokens.layout.shape))
-
-    def loss(self, images: Tensor) -> dict[str, Tensor]:
-        """ "loss" = "pixel" (mean squared error) + "codebook"; "usage" and "perplexity" of the codes; "reconstruction".
-
-        The reconstruction (B, C, H, W) carries its gradient: adversarial and perceptual terms are added to the loss by the
-        caller. In training mode codes are counted.
-        """
-        quantised = self.quantise(self.latents(images))
-        reconstruction = self.paint(quantised.vectors)
-        pixel = F.mse_loss(reconstruction.float(), images.float())
-        return {
-            "loss": pixel + quantised.loss,
-            "pixel": pixel.detach(),
-            "codebook": quantised.loss.detach(),
-            "usage": self.codebook.usage(),
-            "perplexity": self.codebook.perplexity(),
-            "reconstruction": reconstruction,
-        }
-
-    @torch.no_grad()
-    def revive(self, images: Tensor) -> int:
-        """Moves unused codes onto latents of `images`; how many moved. Call it every hundred or so training steps."""
-        return self.codebook.revive(self.latents(images))

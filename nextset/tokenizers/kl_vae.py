@@ -8,34 +8,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from ..layout import Continuous, Layout, Tokens, grid
+from ..layout import Continuous
 from ..nn.conv import Decoder, Encoder
 from ..nn.posterior import Posterior
-from ..nn.precision import at_least_float32
-from ..noise import mix
-from .base import TokenizerModule
 from .convolutional import Convolutional
+from .one_posterior import OnePosterior
 
-RATE = 0.01  # how fast the running moment of latents follows a batch
 
+class KLVAEModule(OnePosterior):
+    """Encoder, decoder, and 1x1 convolutions to the moments and from the latents."""
 
-class KLVAEModule(TokenizerModule):
-    """Encoder, decoder, and 1x1 convolutions to the moments and from the latents.
-
-    Tokens are latents times `scale`, so that they have about unit variance. `encode` gives the posterior's mean; generators train on
-    `drawn`, a sample of it, as latent diffusion does: the mean of that is what `encode` gives, and it is what decoding was trained on.
-    """
-
-    moment: Tensor
+    spec: KLVAE
 
     def __init__(self, spec: KLVAE) -> None:
-        super().__init__()
-        self.spec = spec
+        super().__init__(spec)
         net = (spec.width, spec.multipliers, spec.blocks)
         self.encoder = Encoder(
             spec.channels, *net, out=2 * spec.dim, groups=spec.groups, attention=(-1,) if spec.attention else ()
@@ -43,13 +32,6 @@ class KLVAEModule(TokenizerModule):
         self.moments = nn.Conv2d(2 * spec.dim, 2 * spec.dim, 1)
         self.widen = nn.Conv2d(spec.dim, spec.dim, 1)
         self.decoder = Decoder(spec.dim, *net, channels=spec.channels, groups=spec.groups, attention=())
-        if spec.scale is None:
-            self.register_buffer("moment", torch.ones(()))
-
-    @property
-    def scale(self) -> float | Tensor:
-        """What latents are multiplied by: given, or one over the deviation that training saw."""
-        return self.moment.rsqrt() if self.spec.scale is None else self.spec.scale
 
     def posterior(self, images: Tensor) -> Posterior:
         """The distribution of the latents (B, Z, h, w). Raises UsageError for images that do not fit."""
@@ -58,49 +40,6 @@ class KLVAEModule(TokenizerModule):
     def paint(self, latents: Tensor) -> Tensor:
         """Images (B, C, H, W) of unscaled latents (B, Z, h, w), with gradient."""
         return self.decoder(self.widen(latents.to(self.widen.weight.dtype)))
-
-    @torch.no_grad()
-    def encode(self, images: Tensor) -> Tokens:
-        """The scaled means (B, N, Z) on a grid."""
-        return self._tokens(self.posterior(images).mean)
-
-    @torch.no_grad()
-    def drawn(self, images: Tensor, layout: Layout, seed: int) -> Tokens:
-        """Scaled latents (B, N, Z), one sample of the posterior a picture."""
-        posterior = self.posterior(images)
-        generator = torch.Generator().manual_seed(mix(seed, "posterior"))
-        eps = torch.randn(posterior.mean.shape, generator=generator)
-        return self._tokens(posterior.sample(eps.to(posterior.mean)))
-
-    def _tokens(self, latents: Tensor) -> Tokens:
-        scaled = latents * self.scale
-        return Tokens(scaled.flatten(2).transpose(1, 2), grid(*latents.shape[2:]))
-
-    def decode(self, tokens: Tokens) -> Tensor:
-        """Images (B, C, H, W), not clamped."""
-        latents = at_least_float32(tokens.data).transpose(1, 2).unflatten(2, tokens.layout.shape)
-        return self.paint(latents / self.scale)
-
-    def loss(self, images: Tensor) -> dict[str, Tensor]:
-        """ "loss" = "pixel" (mean squared error) + beta "kl" (nats a value of the image); "deviation" of latents; "reconstruction".
-
-        The reconstruction (B, C, H, W) is that of a sample drawn with torch's own generator, and carries its gradient: adversarial
-        and perceptual terms are added to the loss by the caller. In training mode a measured scale follows the latents.
-        """
-        posterior = self.posterior(images)
-        reconstruction = self.paint(posterior.sample(torch.randn_like(posterior.mean)))
-        pixel = F.mse_loss(reconstruction.float(), images.float())
-        divergence = posterior.divergence().mean() / images[0].numel()
-        moment = posterior.second_moment().detach()
-        if self.training and self.spec.scale is None:
-            self.moment.lerp_(moment.to(self.moment.dtype), RATE)
-        return {
-            "loss": pixel + self.spec.beta * divergence,
-            "pixel": pixel.detach(),
-            "kl": divergence.detach(),
-            "deviation": moment.sqrt(),
-            "reconstruction": reconstruction,
-        }
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,14 @@ from torch import Tensor
 from ..layout import Discrete
 from ..nn.codebook import Codebook
 from ..nn.plain_conv import PlainDecoder, PlainEncoder
-from .convolutional import Convolutional, OneCodebook
+from .convolutional import Convolutional
+from .one_codebook import OneCodebook
 
 
 class MaskGITVQModule(OneCodebook):
     """Encoder, codebook, decoder."""
+
+    spec: MaskGITVQ
 
     def __init__(self, spec: MaskGITVQ) -> None:
         super().__init__()

@@ -13,11 +13,14 @@ from torch import Tensor, nn
 from ..layout import Discrete
 from ..nn.codebook import Codebook
 from ..nn.conv import Decoder, Encoder
-from .convolutional import Convolutional, OneCodebook
+from .convolutional import Convolutional
+from .one_codebook import OneCodebook
 
 
 class VQModule(OneCodebook):
     """Encoder, codebook, decoder, and 1x1 convolutions from and to the width of a code."""
+
+    spec: VQ
 
     def __init__(self, spec: VQ) -> None:
         super().__init__()
