@@ -6,8 +6,7 @@ backbone   BERT, which normalises after its branches, or a U-ViT; the class is s
 objective  cross entropy of the masked tokens, whose share follows the same curve; seen ones count a tenth; smoothed targets
 New here: orders/confidence.py and its engine decode/unmask.py, backbones/bert.py, backbones/uvit.py, tokenizers/maskgit_vq.py.
 
-The sizes titok-* are the published generators of TiTok (Yu et al. 2024, arXiv 2406.07550), whose confidence is a raw logit. Their
-tokens are those of TiTok's 1-D tokenizer; in its place stands one with as many codes and sites.
+The sizes titok-* are the generators of TiTok (Yu et al. 2024, arXiv 2406.07550), whose confidence is a raw logit, on its 1-D tokenizers.
 """
 
 from __future__ import annotations
@@ -27,6 +26,9 @@ from ..system import System
 from ..tokenizers.base import Tokenizer
 from ..tokenizers.maskgit_vq import MaskGITVQ
 from ..tokenizers.pixel import Pixel
+from ..tokenizers.proxy_titok import ProxyTiTok
+from ..tokenizers.slotted import BASE, LARGE, ViT
+from ..tokenizers.slotted import SMALL as LITTLE
 from ..wirings import Masked
 
 
@@ -57,6 +59,11 @@ def falling(noise: float, steps: int) -> Confidence:
     return Confidence(steps, noise=(noise, 0.0), temperature=(noise, 0.0), divisor=(1.3, 0.5))
 
 
+def titok(sites: int, vit: ViT) -> ProxyTiTok:
+    """A published tokenizer of so many sites."""
+    return ProxyTiTok(4096, 12, sites, encoder=vit, decoder=vit)
+
+
 def small(dim: int, depth: int) -> Transformer:
     """For a CPU: with rotary positions, modulation by the class and wide initial matrices it learns within minutes."""
     mixer = BiasedAttention(4)
@@ -64,12 +71,11 @@ def small(dim: int, depth: int) -> Transformer:
 
 
 BERT, FEW = Bert(768, 24, BiasedAttention(16)), Confidence(8, noise=(2.0, 0.0))
-COARSE = MaskGITVQ(4096, 12, multipliers=(1, 1, 1, 2, 2, 4))
 SMALL = MaskGITVQ(256, 16, 16, (1, 2, 2), blocks=1, groups=8)
 SIZES = {
-    "titok-l-32": maskgit(BERT, COARSE, (256, 128), falling(9.5, 8), Ramp(from_extra(4.5))),
-    "titok-b-64": maskgit(BERT, COARSE, (256, 256), falling(11.0, 8), Ramp(from_extra(3.0))),
-    "titok-s-128": maskgit(UViT(1024, 20), MaskGITVQ(4096, 12), (128, 256), falling(2.8, 64), CosineRamp(6.9, 3.0)),
+    "titok-l-32": maskgit(BERT, titok(32, LARGE), (256, 256), falling(9.5, 8), Ramp(from_extra(4.5))),
+    "titok-b-64": maskgit(BERT, titok(64, BASE), (256, 256), falling(11.0, 8), Ramp(from_extra(3.0))),
+    "titok-s-128": maskgit(UViT(1024, 20), titok(128, LITTLE), (256, 256), falling(2.8, 64), CosineRamp(6.9, 3.0)),
     # the paper's own, of which there are no weights for PyTorch
     "256": maskgit(Bert(768, 24, BiasedAttention(8)), MaskGITVQ(), (256, 256), Confidence(8, Cosine()), Constant(1.0)),
     "digits": maskgit(small(64, 3), Pixel(17), (8, 8), FEW, Constant(1.5), 10),

@@ -19,7 +19,7 @@ from ..nn.plain_conv import PlainDecoder
 from ..nn.precision import at_least_float32
 from .maskgit_vq import MaskGITVQ, MaskGITVQModule
 from .one_codebook import OneCodebook
-from .slotted import SlotDecoder, SlotEncoder, Slotted, ViT, start_afresh
+from .slotted import BASE, SlotDecoder, SlotEncoder, Slotted, ViT, start_afresh
 
 
 class ProxyPainter(nn.Module):
@@ -107,8 +107,8 @@ class ProxyTiTok(Slotted):
     dim: int
     sites: int
     side: int = 256
-    encoder: ViT = ViT(768, 12, 12)
-    decoder: ViT = ViT(768, 12, 12)
+    encoder: ViT = BASE
+    decoder: ViT = BASE
     base: MaskGITVQ = MaskGITVQ()
     beta: float = 0.25
     normalise: bool = True

@@ -41,6 +41,9 @@ class ViT(Spec):
             raise UsageError(f"{self}: every size must be at least 1, and heads must divide dim")
 
 
+SMALL, BASE, LARGE = ViT(512, 8, 8), ViT(768, 12, 12), ViT(1024, 24, 16)  # as TiTok's authors call them
+
+
 class Tower(nn.Module):
     """Norm, blocks, norm."""
 

@@ -14,7 +14,7 @@ from ..errors import UsageError
 from ..layout import Discrete
 from ..nn.codebook import Codebook
 from .one_codebook import OneCodebook
-from .slotted import PatchPainter, SlotDecoder, SlotEncoder, Slotted, ViT, start_afresh
+from .slotted import BASE, LARGE, PatchPainter, SlotDecoder, SlotEncoder, Slotted, ViT, start_afresh
 
 
 class TiTokModule(OneCodebook):
@@ -54,8 +54,8 @@ class TiTok(Slotted):
     dim: int
     sites: int
     side: int = 256
-    encoder: ViT = ViT(768, 12, 12)
-    decoder: ViT = ViT(1024, 24, 16)
+    encoder: ViT = BASE
+    decoder: ViT = LARGE
     channels: int = 3
     beta: float = 0.25
     normalise: bool = False

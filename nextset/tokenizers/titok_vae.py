@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..layout import Continuous
 from ..nn.posterior import Posterior
 from .one_posterior import OnePosterior
-from .slotted import PatchPainter, SlotDecoder, SlotEncoder, Slotted, ViT, start_afresh
+from .slotted import BASE, LARGE, PatchPainter, SlotDecoder, SlotEncoder, Slotted, ViT, start_afresh
 
 
 class TiTokVAEModule(OnePosterior):
@@ -51,8 +51,8 @@ class TiTokVAE(Slotted):
     sites: int
     dim: int = 16
     side: int = 256
-    encoder: ViT = ViT(768, 12, 12)
-    decoder: ViT = ViT(1024, 24, 16)
+    encoder: ViT = BASE
+    decoder: ViT = LARGE
     channels: int = 3
     scale: float | None = 1.0
     beta: float = 0.79
