@@ -23,7 +23,7 @@ from ..orders import Confidence
 from ..system import System
 from ..systems.maskgit import falling, maskgit
 from ..tokenizers.base import Tokenizer
-from . import maskgit_vq
+from . import titok
 
 IDS = ("wiring.embed.weight", "wiring.mask", "condition.embed.weight")  # one table of theirs
 
@@ -140,4 +140,4 @@ PUBLISHED = {
     f"titok-{size}": Published(f"{HOME}:generator_titok_{file}.bin", f"{HOME}:tokenizer_titok_{file}.bin")
     for size, file in (("l-32", "l32"), ("b-64", "b64"), ("s-128", "s128"))
 }
-FAMILY = Family(read, keys, maskgit_vq.CODER, PUBLISHED, licence="Apache-2.0")
+FAMILY = Family(read, keys, titok.CODER, PUBLISHED, licence="Apache-2.0")

@@ -11,12 +11,12 @@ from ..family import UNSAID, Arguments, Coder, Published
 from ..keymap import Fresh, KeyMap, Squeezed
 from ..systems.maskgit import SIZES as GENERATORS
 from ..tokenizers.base import Tokenizer
-from ..tokenizers.maskgit_vq import KEYS as BASE_KEYS
 from ..tokenizers.maskgit_vq import MaskGITVQ
 from ..tokenizers.proxy_titok import ProxyTiTok
 from ..tokenizers.slotted import BASE, LARGE, SMALL, ViT
 from ..tokenizers.titok import TiTok
 from ..tokenizers.titok_vae import TiTokVAE
+from .maskgit_vq import KEYS as BASE_KEYS
 
 _PLACES = {
     "first": "class_embedding",
@@ -126,11 +126,23 @@ def base(args: Arguments) -> MaskGITVQ:
         width=width,
         multipliers=tuple(wide // width for wide in widths),
         blocks=args.count("pixel_decoder.up.0.block.{}.conv1.weight"),
-        groups=args.asked("num_groups", 32),
+        groups=args.asked("num_groups", UNSAID if width % 32 else 32, "normalisation groups, 32 in the published files"),
         channels=args.size("pixel_decoder.conv_out.weight"),
     )
 
 
+HOME = "fun-research/TiTok"
+FILES = {
+    "l-32": "tokenizer_titok_l32",
+    "b-64": "tokenizer_titok_b64",
+    "s-128": "tokenizer_titok_s128",
+    "bl-64-vq": "tokenizer_titok_bl64_vq8k",
+    "bl-128-vq": "tokenizer_titok_bl128_vq8k",
+    "sl-256-vq": "tokenizer_titok_sl256_vq8k",
+    "ll-32-vae": "titok_ll32_vae_c16",
+    "bl-64-vae": "titok_bl64_vae_c16",
+    "bl-128-vae": "titok_bl128_vae_c16",
+}
 CODER = Coder(
     read,
     keys=lambda spec: KEYS,
@@ -145,15 +157,6 @@ CODER = Coder(
         "bl-64-vae": TiTokVAE(64),
         "bl-128-vae": TiTokVAE(128),
     },
-    published={
-        "l-32": Published(tokenizer="fun-research/TiTok:tokenizer_titok_l32.bin"),
-        "b-64": Published(tokenizer="fun-research/TiTok:tokenizer_titok_b64.bin"),
-        "s-128": Published(tokenizer="fun-research/TiTok:tokenizer_titok_s128.bin"),
-        "bl-64-vq": Published(tokenizer="fun-research/TiTok:tokenizer_titok_bl64_vq8k.bin"),
-        "bl-128-vq": Published(tokenizer="fun-research/TiTok:tokenizer_titok_bl128_vq8k.bin"),
-        "sl-256-vq": Published(tokenizer="fun-research/TiTok:tokenizer_titok_sl256_vq8k.bin"),
-        "ll-32-vae": Published(tokenizer="fun-research/TiTok:titok_ll32_vae_c16.bin"),
-        "bl-64-vae": Published(tokenizer="fun-research/TiTok:titok_bl64_vae_c16.bin"),
-        "bl-128-vae": Published(tokenizer="fun-research/TiTok:titok_bl128_vae_c16.bin"),
-    },
+    published={size: Published(tokenizer=f"{HOME}:{file}.bin") for size, file in FILES.items()},
+    licence="Apache-2.0",
 )

@@ -27,8 +27,8 @@ from ..tokenizers.base import Tokenizer
 from ..tokenizers.maskgit_vq import MaskGITVQ
 from ..tokenizers.pixel import Pixel
 from ..tokenizers.proxy_titok import ProxyTiTok
-from ..tokenizers.slotted import BASE, LARGE, ViT
-from ..tokenizers.slotted import SMALL as LITTLE
+from ..tokenizers.slotted import BASE, LARGE, SMALL, ViT
+from ..tokenizers.titok import TiTok
 from ..wirings import Masked
 
 
@@ -71,14 +71,16 @@ def small(dim: int, depth: int) -> Transformer:
 
 
 BERT, FEW = Bert(768, 24, BiasedAttention(16)), Confidence(8, noise=(2.0, 0.0))
-SMALL = MaskGITVQ(256, 16, 16, (1, 2, 2), blocks=1, groups=8)
+GRID = MaskGITVQ(256, 16, 16, (1, 2, 2), blocks=1, groups=8)
+LINE = TiTok(256, 8, 16, 32, ViT(64, 3, 4, 4, std=0.1), ViT(64, 3, 4, 4, std=0.1), normalise=True)
 SIZES = {
     "titok-l-32": maskgit(BERT, titok(32, LARGE), (256, 256), falling(9.5, 8), Ramp(from_extra(4.5))),
     "titok-b-64": maskgit(BERT, titok(64, BASE), (256, 256), falling(11.0, 8), Ramp(from_extra(3.0))),
-    "titok-s-128": maskgit(UViT(1024, 20), titok(128, LITTLE), (256, 256), falling(2.8, 64), CosineRamp(6.9, 3.0)),
+    "titok-s-128": maskgit(UViT(1024, 20), titok(128, SMALL), (256, 256), falling(2.8, 64), CosineRamp(6.9, 3.0)),
     # the paper's own, of which there are no weights for PyTorch
     "256": maskgit(Bert(768, 24, BiasedAttention(8)), MaskGITVQ(), (256, 256), Confidence(8, Cosine()), Constant(1.0)),
     "digits": maskgit(small(64, 3), Pixel(17), (8, 8), FEW, Constant(1.5), 10),
-    "shapes": maskgit(small(128, 6), SMALL, (32, 32), FEW, Constant(1.5), 36),
+    "titok-shapes": maskgit(small(128, 6), LINE, (32, 32), FEW, Constant(1.5), 36),
+    "shapes": maskgit(small(128, 6), GRID, (32, 32), FEW, Constant(1.5), 36),
 }
 TINY = maskgit(Bert(16, 2, BiasedAttention(2), MLP(32)), Pixel(5), (4, 4), Random(2), Constant(1.5), 3)

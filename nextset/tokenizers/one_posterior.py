@@ -22,15 +22,18 @@ RATE = 0.01  # how fast the running moment of latents follows a batch
 
 
 class Variational(Protocol):
-    """What is read of the spec: `scale` makes latents tokens (None: it is measured in training), `beta` weighs the divergence."""
+    """What is read of a spec."""
 
     @property
-    def scale(self) -> float | None: ...
+    def scale(self) -> float | None:
+        """What makes latents tokens of unit variance; None: it is measured in training."""
 
     @property
-    def beta(self) -> float: ...
+    def beta(self) -> float:
+        """The weight of the divergence."""
 
-    def layout(self, size: tuple[int, int]) -> Layout: ...
+    def layout(self, size: tuple[int, int]) -> Layout:
+        """The sites of an image of `size` (height, width)."""
 
 
 class OnePosterior(TokenizerModule):

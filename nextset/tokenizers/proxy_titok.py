@@ -19,7 +19,7 @@ from ..nn.plain_conv import PlainDecoder
 from ..nn.precision import at_least_float32
 from .maskgit_vq import MaskGITVQ, MaskGITVQModule
 from .one_codebook import OneCodebook
-from .slotted import BASE, SlotDecoder, SlotEncoder, Slotted, ViT, start_afresh
+from .slotted import BASE, SlotDecoder, SlotEncoder, Slotted, ViT
 
 
 class ProxyPainter(nn.Module):
@@ -59,9 +59,9 @@ class ProxyTiTokModule(OneCodebook):
         self.codebook = Codebook(spec.vocab, spec.dim, spec.beta, spec.normalise)
         self.widen = nn.Linear(spec.dim, spec.decoder.dim)
         self.decoder = SlotDecoder(spec.decoder, spec.side, spec.sites)
-        start_afresh(self)
         self.painter = ProxyPainter(spec.decoder.dim, spec.base)
-        start_afresh(self.painter.rise, self.painter.fall)
+        spec.encoder.start(self.encoder, self.narrow)
+        spec.decoder.start(self.widen, self.decoder, self.painter.rise, self.painter.fall)
 
     def latents(self, images: Tensor) -> Tensor:
         """What the codebook quantises, (B, N, D), not yet normalised. Raises UsageError for images that do not fit.

@@ -29,16 +29,33 @@ NORM = Layer(eps=1e-5)
 
 @dataclass(frozen=True)
 class ViT(Spec):
-    """`depth` pre-norm blocks of width `dim` with `heads` heads, over patches of `patch` pixels a side (Dosovitskiy et al. 2020)."""
+    """`depth` pre-norm blocks of width `dim` with `heads` heads, over patches of `patch` pixels a side (Dosovitskiy et al. 2020).
+
+    `std` is that of the initial matrices. Small nets need it wide to learn within minutes.
+    """
 
     dim: int
     depth: int
     heads: int
     patch: int = 16
+    std: float = 0.02
 
     def __post_init__(self) -> None:
         if min(self.dim, self.depth, self.heads, self.patch) < 1 or self.dim % self.heads:
             raise UsageError(f"{self}: every size must be at least 1, and heads must divide dim")
+        if self.std <= 0:
+            raise UsageError(f"{self}: std must be above 0")
+
+    def start(self, *nets: nn.Module) -> None:
+        """Initial weights of the maps in `nets`: truncated normal, but for queries, keys and values (Glorot's); biases 0."""
+        for net in nets:
+            for name, module in net.named_modules():
+                if isinstance(module, nn.Linear | nn.Conv2d):
+                    nn.init.trunc_normal_(module.weight, std=self.std, a=-2 * self.std, b=2 * self.std)
+                    if name.endswith("qkv"):
+                        nn.init.xavier_uniform_(module.weight)
+                    if module.bias is not None:
+                        nn.init.zeros_(module.bias)
 
 
 SMALL, BASE, LARGE = ViT(512, 8, 8), ViT(768, 12, 12), ViT(1024, 24, 16)  # as TiTok's authors call them
@@ -116,19 +133,6 @@ class PatchPainter(nn.Module):
 
 def _learned(rows: int, dim: int) -> nn.Parameter:
     return nn.Parameter(dim**-0.5 * torch.randn(rows, dim))
-
-
-def start_afresh(*nets: nn.Module, std: float = 0.02) -> None:
-    """Initial weights of the maps in `nets`: truncated normal, but for queries, keys and values (Glorot's); biases 0."""
-    for net in nets:
-        for name, module in net.named_modules():
-            if isinstance(module, nn.Linear | nn.Conv2d):
-                if name.endswith("qkv"):
-                    nn.init.xavier_uniform_(module.weight)
-                else:
-                    nn.init.trunc_normal_(module.weight, std=std)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
 
 
 class Slotted(Tokenizer, ABC):

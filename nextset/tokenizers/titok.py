@@ -14,7 +14,7 @@ from ..errors import UsageError
 from ..layout import Discrete
 from ..nn.codebook import Codebook
 from .one_codebook import OneCodebook
-from .slotted import BASE, LARGE, PatchPainter, SlotDecoder, SlotEncoder, Slotted, ViT, start_afresh
+from .slotted import BASE, LARGE, PatchPainter, SlotDecoder, SlotEncoder, Slotted, ViT
 
 
 class TiTokModule(OneCodebook):
@@ -31,7 +31,8 @@ class TiTokModule(OneCodebook):
         self.widen = nn.Linear(spec.dim, spec.decoder.dim)
         self.decoder = SlotDecoder(spec.decoder, spec.side, spec.sites)
         self.painter = PatchPainter(spec.decoder, spec.channels)
-        start_afresh(self)
+        spec.encoder.start(self.encoder, self.narrow)
+        spec.decoder.start(self.widen, self.decoder, self.painter)
 
     def latents(self, images: Tensor) -> Tensor:
         """What the codebook quantises, (B, N, D), not yet normalised. Raises UsageError for images that do not fit."""

@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..layout import Continuous
 from ..nn.posterior import Posterior
 from .one_posterior import OnePosterior
-from .slotted import BASE, LARGE, PatchPainter, SlotDecoder, SlotEncoder, Slotted, ViT, start_afresh
+from .slotted import BASE, LARGE, PatchPainter, SlotDecoder, SlotEncoder, Slotted, ViT
 
 
 class TiTokVAEModule(OnePosterior):
@@ -28,7 +28,8 @@ class TiTokVAEModule(OnePosterior):
         self.widen = nn.Linear(spec.dim, spec.decoder.dim)
         self.decoder = SlotDecoder(spec.decoder, spec.side, spec.sites)
         self.painter = PatchPainter(spec.decoder, spec.channels)
-        start_afresh(self)
+        spec.encoder.start(self.encoder, self.narrow)
+        spec.decoder.start(self.widen, self.decoder, self.painter)
 
     def posterior(self, images: Tensor) -> Posterior:
         """The distribution of the latents (B, Z, N). Raises UsageError for images that do not fit."""

@@ -98,8 +98,12 @@ from nextset.tokenizers.maskgit_vq import MaskGITVQ
 from nextset.tokenizers.multiscale import MultiScaleVQ
 from nextset.tokenizers.patch import Patch
 from nextset.tokenizers.pixel import Pixel
+from nextset.tokenizers.proxy_titok import ProxyTiTok
 from nextset.tokenizers.rq import RQ
 from nextset.tokenizers.scalable import ScalableVQ
+from nextset.tokenizers.slotted import ViT
+from nextset.tokenizers.titok import TiTok
+from nextset.tokenizers.titok_vae import TiTokVAE
 from nextset.tokenizers.vq import VQ
 from nextset.wirings import (
     Beside,
@@ -138,7 +142,7 @@ FOLDERS = (
     "systems",
 )
 KINDS = (Tokenizer, Order, Schedule, Wiring, Memory, Backbone, Mixer, Head, Condition, Objective, Guidance, Pick)
-APART = (TokenizerLoss,)  # trains tokenizers, and is no part of a system
+APART = (TokenizerLoss, ViT)  # trains tokenizers, and is a piece of some: no parts of a system
 
 TOYS: tuple[Spec, ...] = (
     Absent(5, 2, stride=2),
@@ -150,6 +154,11 @@ TOYS: tuple[Spec, ...] = (
     VQ(8, 4, 8, (1, 2), blocks=1, latent=8, groups=4),
     KLVAE(4, 8, (1, 2), blocks=1, groups=4, channels=1),
     KLVAE(2, 8, (1, 2), blocks=1, groups=4, attention=False, scale=None),
+    TiTok(8, 4, 3, 4, ViT(8, 1, 2, 2), ViT(8, 2, 2, 4), channels=1),
+    TiTok(8, 4, 5, 16, ViT(8, 1, 2, 4), ViT(8, 1, 2, 8), normalise=True),
+    ProxyTiTok(8, 4, 3, 4, ViT(8, 1, 2, 4), ViT(8, 1, 2, 2), MaskGITVQ(8, 4, 8, (1, 2), blocks=1, groups=4)),
+    TiTokVAE(3, 2, 4, ViT(8, 1, 2, 2), ViT(8, 1, 2, 2), channels=1),
+    TiTokVAE(3, 2, 4, ViT(8, 1, 2, 2), ViT(8, 1, 2, 2), scale=None),
     RQ(8, 4, 3, 8, (1, 2), blocks=1, latent=8, groups=4),
     RQ(8, 4, 1, 8, (1, 2), blocks=1, attention=(0,), latent=8, groups=4),
     RQ(8, 4, 2, 8, (1, 2), blocks=1, attention=(), latent=8, groups=4, shared=False),

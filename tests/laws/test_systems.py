@@ -23,6 +23,7 @@ from .toys import (
     conditions,
     drawn_plan,
     each_order,
+    editable,
     guidable,
     incremental,
     likelihood,
@@ -214,12 +215,16 @@ def test_stream_ends_in_generate(name: str) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*kept sites")
 def test_edit_keeps_what_it_is_given(name: str) -> None:
-    """Outside the mask nothing changes; with everything masked the result is a fresh sample."""
+    """Outside the mask nothing changes; with everything masked the result is a fresh sample. Without places it is refused."""
     model = lively(tiny(name))
     condition, (height, width) = conditions(model, 2), model.system.size
     images = model.generate(condition, seed=1)
     mask = torch.zeros(height, width, dtype=torch.bool)
     mask[height // 2 :] = True
+    if not editable(model.system):
+        with pytest.raises(UsageError, match="no place in the picture"):
+            model.edit(images, mask, condition, seed=2)
+        return
     edited = model.edit(images, mask, condition, seed=2)
     assert torch.equal(edited[:, :, : height // 2], images[:, :, : height // 2])
     assert not torch.equal(edited, images)
@@ -230,6 +235,8 @@ def test_edit_keeps_what_it_is_given(name: str) -> None:
 def test_edit_takes_a_mask_a_picture(name: str) -> None:
     """Any pixels, not only those that the tokenizer can draw, are kept to the bit outside each picture's own mask."""
     model = lively(tiny(name))
+    if not editable(model.system):
+        pytest.skip("sites have no place in the picture")
     channels, size = model.system.tokenizer.channels, model.system.size
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(3, channels, *size, generator=generator) * 2 - 1

@@ -31,6 +31,7 @@ from nextset.tokenizers.multiscale import MultiScaleVQ
 from nextset.tokenizers.pixel import Pixel
 from nextset.tokenizers.rq import RQ
 from nextset.tokenizers.scalable import ScalableVQ
+from nextset.tokenizers.titok import TiTok
 from nextset.tokenizers.vq import VQ
 from nextset.wirings import Directed, Instructions, Mutual, Queries, Shift, Targeted, Wiring
 
@@ -109,6 +110,7 @@ SHRUNK: dict[type[Tokenizer], Callable[[System], System]] = {
         tokenizer=replace(system.tokenizer, vocab=LEVELS),  # type: ignore[call-arg]
         size=(SIDE * system.tokenizer.stride, SIDE * system.tokenizer.stride),  # type: ignore[attr-defined]
     ),
+    TiTok: lambda system: replace(system, tokenizer=replace(system.tokenizer, vocab=LEVELS, sites=SIDE**2)),  # type: ignore[call-arg]
     RQ: _few_codes,
     MultiScaleVQ: lambda system: _scaled(system, vocab=LEVELS),
     MultiScaleBSQ: lambda system: _few_bits(system),
@@ -142,6 +144,11 @@ def toy(name: str) -> System:
 def guidable(system: System) -> bool:
     """Whether guidance means anything."""
     return system.condition.guidable
+
+
+def editable(system: System) -> bool:
+    """Whether sites have a place in the picture, so that some can be kept."""
+    return system.layout.axes[-2:] == ("y", "x")
 
 
 def likelihood(system: System) -> bool:
