@@ -126,7 +126,9 @@ def base(args: Arguments) -> MaskGITVQ:
         width=width,
         multipliers=tuple(wide // width for wide in widths),
         blocks=args.count("pixel_decoder.up.0.block.{}.conv1.weight"),
-        groups=args.asked("num_groups", UNSAID if width % 32 else 32, "normalisation groups, 32 in the published files"),
+        groups=args.asked(
+            "num_groups", UNSAID if width % 32 else 32, "normalisation groups, 32 in the published files"
+        ),
         channels=args.size("pixel_decoder.conv_out.weight"),
     )
 

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from nextset.errors import UsageError
 from nextset.family import Arguments
-from nextset.folders import load_exactly
+from nextset.folders import load_tensors
 from nextset.layout import Tokens, line
 from nextset.nn.posterior import Posterior
 from nextset.official.titok import CODER, KEYS, read
 from nextset.systems.maskgit import SIZES as GENERATORS
 from nextset.tokenizers.proxy_titok import ProxyTiTokModule
+from nextset.weights import load_official
 
 from .recordings import Recordings, assert_published, near
 
@@ -42,21 +43,19 @@ class Golden:
         return self.io["in.pixels"] * 2 - 1
 
 
-def arguments(config: dict[str, Any], official: dict[str, Tensor]) -> Arguments:
-    """A recording's, with what its sizes are patched to."""
-    patched, said = config["patched_constants"], config["config"]["model"]["vq_model"]
-    heads = {f"{net}.num_heads": patched[said[f"vit_{net[:3]}_model_size"]][2] for net in ("encoder", "decoder")}
-    shapes = {key: tuple(value.shape) for key, value in official.items()}
-    return Arguments("weights", shapes, {**config["config"], **heads, "num_groups": patched["groups"]})
+def said(config: dict[str, Any]) -> dict[str, Any]:
+    """The official arguments, and what constants were patched to that shapes do not show."""
+    patched, official = config["patched_constants"], config["config"]["model"]["vq_model"]
+    heads = {f"{net}.num_heads": patched[official[f"vit_{net[:3]}_model_size"]][2] for net in ("encoder", "decoder")}
+    return {**config["config"], **heads, "num_groups": patched["groups"]}
 
 
 def opened(recorded: Recordings) -> Golden:
-    """A recording."""
+    """A recording, through the door that users take."""
     recorded.require()
-    config, official = recorded.read("config.json"), recorded.tensors("weights")
-    module = read(arguments(config, official)).build().eval()
-    load_exactly(module, KEYS.to_ours(official), recorded.name)
-    return Golden(config, official, recorded.tensors("io"), module)
+    config, file = recorded.read("config.json"), recorded.folder / "weights.safetensors"
+    module = load_official(recorded.name, file, said(config))
+    return Golden(config, load_tensors(file), recorded.tensors("io"), module)
 
 
 @pytest.fixture(scope="module", params=IDS, ids=lambda recorded: recorded.name)
