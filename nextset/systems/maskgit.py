@@ -72,7 +72,7 @@ def small(dim: int, depth: int) -> Transformer:
 
 BERT, FEW = Bert(768, 24, BiasedAttention(16)), Confidence(8, noise=(2.0, 0.0))
 GRID = MaskGITVQ(256, 16, 16, (1, 2, 2), blocks=1, groups=8)
-LINE = TiTok(256, 8, 16, 32, ViT(64, 3, 4, 4, std=0.1), ViT(64, 3, 4, 4, std=0.1), normalise=True)
+LINE = TiTok(256, 8, 16, 32, ViT(64, 3, 4, 4, std=0.06), ViT(64, 3, 4, 4, std=0.06), normalise=True)
 SIZES = {
     "titok-l-32": maskgit(BERT, titok(32, LARGE), (256, 256), falling(9.5, 8), Ramp(from_extra(4.5))),
     "titok-b-64": maskgit(BERT, titok(64, BASE), (256, 256), falling(11.0, 8), Ramp(from_extra(3.0))),
