@@ -6,7 +6,8 @@ backbone   BERT, which normalises after its branches, or a U-ViT; the class is s
 objective  cross entropy of the masked tokens, whose share follows the same curve; seen ones count a tenth; smoothed targets
 New here: orders/confidence.py and its engine decode/unmask.py, backbones/bert.py, backbones/uvit.py, tokenizers/maskgit_vq.py.
 
-The sizes titok-* are the generators of TiTok (Yu et al. 2024, arXiv 2406.07550), whose confidence is a raw logit, on its 1-D tokenizers.
+The sizes titok-* draw the tokens of 1-D tokenizers (TiTok, Yu et al. 2024, arXiv 2406.07550). The confidence of its published generators
+is a raw logit.
 """
 
 from __future__ import annotations
