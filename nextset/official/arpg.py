@@ -61,6 +61,7 @@ def read(args: Arguments, tokenizer: Tokenizer | None) -> System:
     heads, dropout = args.asked("n_head", hint="attention heads"), args.asked("resid_dropout_p", 0.1)
     for name, only in {
         "cls_token_num": 1,
+        "attn_dropout_p": 0.0,
         "drop_path_rate": 0.0,
         "token_dropout_p": dropout,
         "ffn_dropout_p": dropout,

@@ -58,7 +58,8 @@ def llama(args: Arguments, dim: int) -> Llama:
     dropout = args.asked("resid_dropout_p", 0.1)
     for name in ("token_dropout_p", "ffn_dropout_p"):
         args.must(name, dropout)
-    args.must("drop_path_rate", 0.0)
+    for name in ("attn_dropout_p", "drop_path_rate"):
+        args.must(name, 0.0)
     return Llama(
         dim,
         depth,

@@ -15,7 +15,6 @@ KEYS = KeyMap({**llamagen.KEYS.names, "wiring.ask": "pos_instruct_embeddings"})
 def read(args: Arguments, tokenizer: Tokenizer | None) -> System:
     """A LlamaGen in any order."""
     args.must("position_order", "random")
-    args.must("zero_class_qk", True)
     base = llamagen.read(args, tokenizer)
     heads, turned = args.asked("n_head"), args.asked("rope_base", 10000.0)
     return randar(base, heads, args.asked("num_inference_steps", min(88, base.layout.sites)), rotary_base=turned)

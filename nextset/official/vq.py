@@ -19,7 +19,8 @@ SEEN = 65536
 class OfficialKeys:
     """LlamaGen's names for ours, word by word of a dotted key, and back; its separate q, k, v are one matrix here.
 
-    Statistics of use do not travel: each way they start afresh.
+    Statistics of use do not travel: each way they start afresh. Theirs are always written, as all published files have them; a module
+    that was made with `codebook_show_usage=False` has no such buffer, and loads the rest.
     """
 
     words: Mapping[str, str]
@@ -81,6 +82,7 @@ def read(args: Arguments) -> VQ:
     widths = [args.size(f"encoder.conv_blocks.{level}.res.0.conv1.weight") for level in range(levels)]
     multipliers = tuple(args.seen("encoder_ch_mult", tuple(wide // width for wide in widths)))
     args.must("decoder_ch_mult", multipliers, list(multipliers))
+    args.must("dropout_p", 0.0)
     return VQ(
         vocab=args.seen("codebook_size", vocab),
         dim=args.seen("codebook_embed_dim", dim),

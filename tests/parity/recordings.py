@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,19 +16,36 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from nextset import Layout, Model
 from nextset.family import Arguments, Family, Published
 from nextset.keymap import Keys
+from nextset.nn.rotary import Rotary
 from nextset.noise import Noise
 from nextset.orders import Order, Plan
 from nextset.system import System
 from nextset.weights import load_official
 
 ROOT = Path(os.environ.get("NEXTSET_PARITY", Path(__file__).parents[3] / "shared" / "parity"))
-UNDROPPED = dict.fromkeys(("token_dropout_p", "resid_dropout_p", "ffn_dropout_p", "class_dropout_prob"), 0.0)
+DROPOUTS = (
+    "token_dropout_p",
+    "attn_dropout_p",
+    "resid_dropout_p",
+    "ffn_dropout_p",
+    "drop_path_rate",
+    "class_dropout_prob",
+)
+UNDROPPED = dict.fromkeys(DROPOUTS, 0.0)
+
+
+class Tensors(dict[str, Tensor]):
+    """What was recorded, by name. Asking for a tensor that this instance of a family lacks skips the test, and says which."""
+
+    def __missing__(self, name: str) -> Tensor:
+        pytest.skip(f"{name} is not recorded")
 
 
 @dataclass(frozen=True)
@@ -62,8 +79,18 @@ class Recordings:
         return json.loads(path.read_text()) if path.is_file() else {}
 
     def tensors(self, name: str) -> dict[str, Tensor]:
-        """`name`.safetensors."""
-        return load_file(self.folder / f"{name}.safetensors")
+        """`name`.safetensors; of "io" not every instance has all."""
+        found = load_file(self.folder / f"{name}.safetensors")
+        return Tensors(found) if name == "io" else found
+
+    def runs(self, pattern: str) -> list[str]:
+        """What the group of `pattern` is in the names of recorded tensors, each once; none without the folder."""
+        path = self.folder / "io.safetensors"
+        if not path.is_file():
+            return []
+        with safe_open(path, "pt") as file:
+            found = [re.fullmatch(pattern, name) for name in file.keys()]  # noqa: SIM118 (no mapping)
+        return sorted({match[1] for match in found if match})
 
     @property
     def published(self) -> dict[str, Any]:
@@ -158,14 +185,27 @@ def size_of(published: Mapping[str, Published], entry: Mapping[str, Any]) -> str
     return size
 
 
-def assert_files(published: Mapping[str, Published], entries: Iterable[Mapping[str, Any]]) -> None:
-    """The files of the generators are those that the manifest names, in the repositories that it names."""
+def assert_files(published: Mapping[str, Published], entries: Collection[Mapping[str, Any]]) -> None:
+    """The files of the generators are those that the manifest names, in the repositories that it names; skipped without one."""
+    if not entries:
+        pytest.skip("no manifest in the recordings")
     named = {
         f"{re.sub('^huggingface ', '', entry['checkpoint_repo'])}:{file}"
         for entry in entries
         for file in entry["checkpoint_files"]
     }
     assert {found.network for found in published.values()} == named
+
+
+def decimal(digits: str) -> float:
+    """The number in a name that has no room for a point: "07" is 0.7."""
+    return float(f"{digits[0]}.{digits[1:]}")
+
+
+def turns(rotary: Rotary, site: Tensor) -> Tensor:
+    """Rows of an official table of rotary positions for slots at `site` (L,), -1 for none: (L, pairs of channels, cosine and sine)."""
+    cos, sin = rotary(site)
+    return torch.stack([cos[:, ::2], sin[:, 1::2]], dim=-1)
 
 
 def numbers(constructor: str) -> dict[str, int]:

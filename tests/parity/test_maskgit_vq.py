@@ -6,6 +6,7 @@ Recordings lie in the folder that NEXTSET_PARITY names. All sizes and seeds come
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,10 @@ from nextset.official.maskgit_vq import CODER, KEYS, read
 from nextset.tokenizers.maskgit_vq import MaskGITVQModule
 from nextset.weights import load_official
 
-from .recordings import Recordings, assert_published, near, numbers
+from .recordings import Recordings, assert_published, decimal, near, numbers
 
 RECORDED = Recordings("maskgit_vq"), Recordings("maskgit_vq16")
+SHAPES = sorted({shape for recorded in RECORDED for shape in recorded.runs(r"in\.pixels(\w*)")})
 ATOL = 2e-4
 
 
@@ -59,7 +61,7 @@ def unit(images: Tensor) -> Tensor:
     return (images + 1) / 2
 
 
-@pytest.mark.parametrize("shape", ["", "_rect"])
+@pytest.mark.parametrize("shape", SHAPES)
 @torch.no_grad()
 def test_there_and_back(golden: Golden, shape: str) -> None:
     """Latents, codes, ids (exactly) and pixels, for square maps and others."""
@@ -88,13 +90,14 @@ def test_codes(golden: Golden) -> None:
 
 @torch.no_grad()
 def test_distances(golden: Golden) -> None:
-    """The squared distances that decide ids, and their softmax at temperature 0.7."""
+    """The squared distances that decide ids, and their softmax at the temperatures that the names say."""
     latents = golden.module.latents(golden.io["in.pixels"] * 2 - 1)
     distances = torch.cdist(latents.flatten(0, 2), golden.module.codebook.weight).square()
     near(distances, golden.io["out.distances"], ATOL)
-    near(
-        (-distances / 0.7).softmax(-1).view(golden.io["out.soft_code_t07"].shape), golden.io["out.soft_code_t07"], ATOL
-    )
+    for name, expected in golden.io.items():
+        soft = re.fullmatch(r"out\.soft_code_t(\d+)", name)
+        if soft:
+            near((-distances / decimal(soft[1])).softmax(-1).view(expected.shape), expected, ATOL)
 
 
 def test_keys_go_there_and_back(golden: Golden) -> None:

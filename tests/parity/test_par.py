@@ -30,11 +30,12 @@ from .recordings import (
     numbers,
     opened,
     size_of,
+    turns,
 )
 
 RECORDED = Recordings("par")
 pytestmark = RECORDED.needed
-PLAIN, GUIDED = 1e-4, 3e-4
+PLAIN, GUIDED, TABLE = 1e-4, 3e-4, 1e-6
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,14 @@ def test_order(model: Model, io: dict[str, Tensor]) -> None:
     assert torch.equal(plan_of(model).perm, io["out.raster_index_of_slot"])
 
 
+def test_rotary_table(model: Model, io: dict[str, Tensor], config: dict[str, Any]) -> None:
+    """Of the class and the learned slots, which have no place, and of every site by rank."""
+    first, rest = plan_of(model).perm.tensor_split([config["model_args"]["ar_token_num"]])
+    absent = torch.full((len(io["out.rope_table"]) - len(first) - len(rest),), -1)
+    sites = torch.cat([absent[:1], first, absent[1:], rest])
+    near(turns(model.network.backbone.rotary, sites), io["out.rope_table"], TABLE)
+
+
 def test_mask(model: Model, io: dict[str, Tensor]) -> None:
     """Ours ends before the last group, whose slots predict nothing."""
     table = model.system.wiring.whole(plan_of(model).sizes, 1)
@@ -82,7 +91,7 @@ def test_loss(model: Model, io: dict[str, Tensor]) -> None:
     near(model.loss(tokens, io["in.labels"])["loss"], io["out.train_loss"][0], PLAIN)
 
 
-@pytest.mark.parametrize("name", ["cfg", "nocfg"])
+@pytest.mark.parametrize("name", RECORDED.runs(r"out\.greedy_(\w+)_tokens"))
 def test_greedy_generation_through_the_cache(
     name: str, model: Model, io: dict[str, Tensor], config: dict[str, Any]
 ) -> None:
@@ -90,8 +99,8 @@ def test_greedy_generation_through_the_cache(
     recorder, scale = Recorder(), config["cfg_scale"] if name == "cfg" else 1.0
     *_, last = model.stream(io["in.labels"], guidance=scale, pick=recorder)
     assert torch.equal(plan_of(model).to_ranks(last.decoding.tokens.data), io[f"out.greedy_{name}_tokens"])
-    if name == "cfg":
-        near(recorder.logits, io["out.greedy_cfg_logits"], GUIDED)
+    if f"out.greedy_{name}_logits" in io:
+        near(recorder.logits, io[f"out.greedy_{name}_logits"], GUIDED)
 
 
 @pytest.mark.parametrize("name", RECORDED.published)

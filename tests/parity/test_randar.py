@@ -31,11 +31,12 @@ from .recordings import (
     opened,
     ordered,
     size_of,
+    turns,
 )
 
 RECORDED = Recordings("randar")
 pytestmark = RECORDED.needed
-PLAIN, GUIDED = 1e-4, 3e-4
+PLAIN, GUIDED, TABLE = 1e-4, 3e-4, 1e-6
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,11 @@ def test_position_instructions(model: Model, io: dict[str, Tensor]) -> None:
     near(model.network.wiring.instructions(io["in.orders"]).detach(), io["out.position_instruction_tokens"], PLAIN)
 
 
+def test_rotary_table(model: Model, io: dict[str, Tensor]) -> None:
+    """Of the class, which has no place, and of every site."""
+    near(turns(model.network.backbone.rotary, torch.arange(-1, model.system.layout.sites)), io["out.rope_table"], TABLE)
+
+
 def test_teacher_forced_logits(model: Model, io: dict[str, Tensor], config: dict[str, Any]) -> None:
     orders = io["in.orders"]
     raster = torch.arange(orders.shape[1]).expand_as(orders)
@@ -73,23 +79,23 @@ def test_loss(model: Model, io: dict[str, Tensor]) -> None:
     near(torch.nn.functional.cross_entropy(logits.flatten(0, 1), target.flatten()), io["out.loss"][0], PLAIN)
 
 
-@pytest.mark.parametrize("name", ["full", "parallel", "parallel_raster_nocfg"])
+@pytest.mark.parametrize("name", RECORDED.runs(r"out\.(\w+)_num_query"))
 def test_greedy_generation_through_the_cache(
     name: str, model: Model, io: dict[str, Tensor], config: dict[str, Any]
 ) -> None:
-    """Tokens exactly and the logits that decided them, one site a step and several, guided and not."""
-    orders, guidance = io["in.orders"], Proportional(config["cfg_scales"][1], config["cfg_scales"][0])
-    schedule: Guidance = guidance
-    if "raster" in name:
-        orders, schedule = torch.arange(orders.shape[1]).expand_as(orders), Constant(1.0)
+    """Tokens exactly and the logits that decided them, as the words of the name say: one site a step or several, guided or not."""
+    words, orders, (first, last) = name.split("_"), io["in.orders"], config["cfg_scales"]
+    schedule: Guidance = Constant(1.0) if "nocfg" in words else Proportional(last, first)
+    if "raster" in words:
+        orders = torch.arange(orders.shape[1]).expand_as(orders)
     sites = orders.shape[1]
-    sizes = (1,) * sites if name == "full" else cosine_sizes(sites, config["num_inference_steps"])
+    sizes = (1,) * sites if "full" in words else cosine_sizes(sites, config["num_inference_steps"])
     assert list(sizes) == io[f"out.{name}_num_query"].tolist()
     given = Given(tuple(map(tuple, orders.tolist())), sizes)
     recorder = Recorder()
     with ordered(model, given):
-        *_, last = model.stream(io["in.labels"], guidance=schedule, pick=recorder)
-    assert torch.equal(last.decoding.tokens.data, io[f"out.greedy_{name}_tokens"])
+        *_, end = model.stream(io["in.labels"], guidance=schedule, pick=recorder)
+    assert torch.equal(end.decoding.tokens.data, io[f"out.greedy_{name}_tokens"])
     near(recorder.logits, io[f"out.greedy_{name}_logits_in_order"], GUIDED)
 
 

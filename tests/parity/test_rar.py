@@ -82,6 +82,16 @@ def test_logits_after_half_of_the_tokens(name: str, shuffled: bool, model: Model
     near(found[:, : expected.shape[1]], expected, LOGITS)
 
 
+def test_condition_ids(model: Model, io: dict[str, Tensor], official: dict[str, Tensor]) -> None:
+    """Theirs are rows of one table, ours of a table of classes: the same vectors, also without a class."""
+    embed, labels = model.network.condition.embed, io["in.labels"]
+    for name, ours in (
+        ("condition_ids", labels),
+        ("none_condition_ids", torch.full_like(labels, len(embed.weight) - 1)),
+    ):
+        assert torch.equal(embed(ours), official["embeddings.weight"][io[f"out.{name}"].flatten()])
+
+
 def test_guided_logits(model: Model, io: dict[str, Tensor], config: dict[str, Any]) -> None:
     null, conditional = (logits(model, io, None, classes) for classes in (False, True))
     found = null.lerp(conditional, config["guidance_scale"])
@@ -91,25 +101,25 @@ def test_guided_logits(model: Model, io: dict[str, Tensor], config: dict[str, An
 def test_loss(model: Model, io: dict[str, Tensor]) -> None:
     target = io["in.tokens"].gather(1, io["in.orders"])
     assert torch.equal(target, io["out.labels_random"])
+    assert torch.equal(io["in.tokens"], io["out.labels_raster"])
     found = torch.nn.functional.cross_entropy(logits(model, io, io["in.orders"]).flatten(0, 1), target.flatten())
     near(found, io["out.ce_random"][0], LOGITS)
 
 
 def schedule(name: str, config: dict[str, Any]) -> Guidance:
-    if name == "nocfg":
-        return Constant(1.0)
-    return PowerCosine(config["guidance_scale"], config["guidance_scale_pow"] if name == "pow" else 0.0)
+    """What a run's name says; a power of 0 is a constant scale."""
+    powers = {"pow": config["guidance_scale_pow"], "const": 0.0}
+    return Constant(1.0) if name == "nocfg" else PowerCosine(config["guidance_scale"], powers[name])
 
 
-@pytest.mark.parametrize("name", ["pow", "const"])
+@pytest.mark.parametrize("name", RECORDED.runs(r"out\.cfg_scales_(\w+)"))
 def test_scales(name: str, io: dict[str, Tensor], config: dict[str, Any]) -> None:
-    """A power of 0 is a constant scale."""
     recorded = io[f"out.cfg_scales_{name}"]
     found = schedule(name, config).scales((1,) * len(recorded))
     near(torch.tensor(found), recorded, SCALES)
 
 
-@pytest.mark.parametrize("name", ["pow", "const", "nocfg"])
+@pytest.mark.parametrize("name", RECORDED.runs(r"out\.greedy_(\w+)_tokens"))
 def test_greedy_generation(name: str, model: Model, io: dict[str, Tensor], config: dict[str, Any]) -> None:
     """Ids exactly, and the probabilities that decided them, through our engine and its cache."""
     recorder, temperature = Recorder(), 1.0 if name == "nocfg" else config["randomize_temperature"]
