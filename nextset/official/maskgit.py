@@ -78,7 +78,7 @@ def read(args: Arguments, tokenizer: Tokenizer | None) -> System:
     sites = args.seen("image_seq_len", places - 1)  # the first place is that of the class
     coder = args.fitting(tokenizer, Discrete(args.seen("codebook_size", vocab)), line=sites)
     backbone = (_uvit if uvit else _bert)(args, args.seen("hidden_size", dim))
-    system = maskgit(backbone, coder, _canvas(args, coder, sites), _order(args), _guidance(args))
+    system = maskgit(backbone, coder, _canvas(args, coder, sites), _order(args, sites), _guidance(args))
     classes = args.seen("condition_num_classes", args.size(ids) - vocab - 2)  # a mask, and "no class"
     return replace(
         system,
@@ -122,8 +122,8 @@ def _canvas(args: Arguments, coder: Tokenizer, sites: int) -> tuple[int, int]:
     return side, side
 
 
-def _order(args: Arguments) -> Confidence:
-    order = falling(args.asked("randomize_temperature", 2.0), args.asked("num_steps", 8))
+def _order(args: Arguments, sites: int) -> Confidence:
+    order = falling(args.asked("randomize_temperature", 2.0), args.asked("num_steps", min(8, sites)))
     return order if args.asked("softmax_temperature_annealing", True) else replace(order, divisor=(1.0, 1.0))
 
 
