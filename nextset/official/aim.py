@@ -58,10 +58,8 @@ def read(args: Arguments, tokenizer: Tokenizer | None) -> System:
     """Everything is in the shapes."""
     vocab, dim = (args.size(_TOKENS, axis) for axis in (0, 1))
     coder = args.fitting(tokenizer, Discrete(args.seen("vocab_size", vocab)))
-    for name, only in {"d_intermediate": 0, "rms_norm": True, "tie_embeddings": True}.items():
+    for name, only in {"d_intermediate": 0, "rms_norm": True, "tie_embeddings": True, "token_drop": 0.0}.items():
         args.must(name, only)
-    for name in ("token_drop", "mixer_drop"):
-        args.must(name, 0.0)
     args.must("attn_layer_idx", [], ())
     side = args.square("num_tokens", args.seen("num_tokens", args.size(_PLACES) - 1))
     return aim(

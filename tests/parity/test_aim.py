@@ -54,7 +54,7 @@ def said(config: dict[str, Any]) -> dict[str, Any]:
     """The official constructor arguments of both, without dropout, as the calls were, and the constant that was patched."""
     given = config["constructor"]
     tokenizer = given["models.stage1.vq_model.VQConfig"] | {"ch": given["Encoder/Decoder ch"]}
-    mamba = given["models.stage2.config_mamba.MambaConfig"] | {"token_drop": 0.0, "mixer_drop": 0.0}
+    mamba = given["models.stage2.config_mamba.MambaConfig"] | {"token_drop": 0.0}
     return {"network": mamba, "tokenizer": tokenizer}
 
 

@@ -42,7 +42,11 @@ class Golden:
 
 def said(config: dict[str, Any]) -> dict[str, Any]:
     """The official arguments, without dropout, as the calls were, and the constant that was patched."""
-    return config["encoder_decoder_config"] | config["quantizer_args"] | {"num_groups": config["patched_num_groups"], "dropout": 0.0}
+    return (
+        config["encoder_decoder_config"]
+        | config["quantizer_args"]
+        | {"num_groups": config["patched_num_groups"], "dropout": 0.0}
+    )
 
 
 @pytest.fixture(scope="module", params=RECORDED, ids=lambda recorded: recorded.name)
