@@ -22,7 +22,7 @@ from nextset.weights import load_official
 from .recordings import Recordings, assert_published, near
 
 RECORDED = Recordings("llamagen_vq"), Recordings("llamagen_vq16")
-SHAPES = sorted({shape for recorded in RECORDED for shape in recorded.runs(r"in\.pixels(\w*)")})
+SHAPES = sorted({""} | {shape for recorded in RECORDED for shape in recorded.runs(r"in\.pixels(\w*)")})
 
 
 @dataclass(frozen=True)

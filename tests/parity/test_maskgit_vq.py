@@ -26,7 +26,7 @@ from nextset.weights import load_official
 from .recordings import Recordings, assert_published, decimal, near, numbers
 
 RECORDED = Recordings("maskgit_vq"), Recordings("maskgit_vq16")
-SHAPES = sorted({shape for recorded in RECORDED for shape in recorded.runs(r"in\.pixels(\w*)")})
+SHAPES = sorted({""} | {shape for recorded in RECORDED for shape in recorded.runs(r"in\.pixels(\w*)")})
 ATOL = 2e-4
 
 
