@@ -6,6 +6,7 @@ for logits, 5e-5 for pixels and latents, ids exactly.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,8 @@ class Golden:
 
     def each(self, name: str) -> list[Tensor]:
         """The recordings `name`0, `name`1, ... of all scales."""
-        found = [self.io[f"{name}{k}"] for k in range(len(self.module.spec.sides)) if f"{name}{k}" in self.io]
+        numbered = (f"{name}{k}" for k in itertools.count())
+        found = [self.io[key] for key in itertools.takewhile(self.io.__contains__, numbered)]
         assert found, name
         return found
 
@@ -174,7 +176,7 @@ def test_greedy_generation_through_the_cache(golden: Golden, kind: str) -> None:
 def test_sampling_replayed(golden: Golden, kind: str) -> None:
     """The logits of every step, and the distribution that is drawn from, when the recorded ids are drawn."""
     sampling, replay = golden.config["sampling"], Recorder(golden.each(f"{kind}_sample_ids_scale"))
-    pick = Pick(top_k=sampling["top_k"], top_p=sampling["top_p"])
+    pick = Pick(top_k=sampling["top_k"], top_p=sampling["top_p"] or 1.0)
     *_, last = golden.models[kind].stream(
         golden.io["gen_labels"],
         guidance=Linear(from_extra(sampling["cfg"])),
