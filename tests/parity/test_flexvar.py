@@ -169,12 +169,12 @@ def test_generation_through_the_cache(golden: Golden, run: dict[str, Any]) -> No
 
 
 def test_keys_go_there_and_back(golden: Golden) -> None:
-    """Every value; but which codes training used nobody reads."""
+    """Every value; but which codes training used, where a file has it, nobody reads."""
     maps = {"network": FAMILY.keys(golden.system), "tokenizer": VAE_KEYS}
     for role, keys in maps.items():
         official, part = load_file(FILES[role]), f"{role}."
         back = keys.to_theirs({k.removeprefix(part): v for k, v in golden.state.items() if k.startswith(part)})
-        assert back.keys() == official.keys()
+        assert back.keys() ^ official.keys() <= {USED}
         assert all(key == USED or torch.equal(back[key], value) for key, value in official.items())
 
 

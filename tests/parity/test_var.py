@@ -100,7 +100,9 @@ def test_latents(golden: Golden) -> None:
 
 
 def test_phis(golden: Golden) -> None:
-    sides, phis = golden.module.spec.sides, golden.module.spec.phis
+    sides, phis = golden.module.spec.sides, len(golden.module.phis)
+    if not phis:
+        pytest.skip("codes are added as they are")
     assert [phi_of(k, len(sides), phis) for k in range(len(sides))] == golden.config["phi_index_per_scale"]
 
 
@@ -237,7 +239,7 @@ def test_what_the_shapes_do_not_show(golden: Golden) -> None:
         ("network", "attn_l2_norm", False),
         ("network", "drop_rate", 0.3),
         ("tokenizer", "ch", 77),
-        ("tokenizer", "share_quant_resi", 77),
+        ("tokenizer", "vocab_size", 77),
     ],
 )
 def test_a_config_that_is_not_of_the_files_is_refused(golden: Golden, role: str, name: str, value: Any) -> None:
