@@ -74,25 +74,24 @@ def tokens(latents: Tensor) -> Tensor:
 
 
 def split(io: dict[str, Tensor]) -> Plan:
-    """The recorded order turned round (the official code masks its front), in a known and an unknown step."""
-    unknown = int(io["gen_mask"][0].sum())
-    sites = io["gen_mask"].shape[1]
-    return Plan(io["gen_orders"].flip(1), (sites - unknown, unknown))
+    """The recorded order turned round (the official code masks its front), in a known step, where some sites are, and an unknown one."""
+    unknown, sites = int(io["gen_mask"][0].sum()), io["gen_mask"].shape[1]
+    return Plan(io["gen_orders"].flip(1), (sites - unknown, unknown) if unknown < sites else (sites,))
 
 
 def test_patches_and_mask(io: dict[str, Tensor]) -> None:
     near(tokens(io["gen_latents"]), io["gen_patchified"], 0)
     near(tokens(io["gen_unpatchified"]), io["gen_patchified"], 0)
     plan = split(io)
-    assert plan.sizes[1] == math.ceil(sum(plan.sizes) * CONFIG["mask_rate"])
-    late = torch.arange(sum(plan.sizes)).ge(plan.sizes[0]).float().expand_as(io["gen_mask"])
+    assert plan.sizes[-1] == math.ceil(sum(plan.sizes) * CONFIG["mask_rate"])
+    late = torch.arange(sum(plan.sizes)).ge(plan.starts[-2]).float().expand_as(io["gen_mask"])
     near(plan.to_sites(late), io["gen_mask"], 0)
 
 
 @torch.no_grad()
 def test_encoder_sees_known_tokens_only(model: Model, io: dict[str, Tensor]) -> None:
     network, plan = model.network, split(io)
-    call = network.script(plan.sizes, CPU).steps[1]
+    call = network.script(plan.sizes, CPU).steps[-1]
     x = network.wiring.fill(call, network.condition(io["gen_labels"]).prefix, io["gen_patchified"], plan)
     slots = call.slots(x, plan)
     backbone = network.backbone
@@ -111,8 +110,8 @@ def test_hidden_vectors(name: str, kind: str, model: Model, io: dict[str, Tensor
     plan, labels = split(io), io["gen_labels"]
     nobody = torch.full_like(labels, official()["class_num"])
     dropped = {"class": labels, "null": nobody, "mixed": torch.where(io["gen_label_drop"] == 1, nobody, labels)}[kind]
-    hidden = model.network.hidden_at(1, io["gen_patchified"], model.network.condition(dropped), plan)
-    near(hidden, plan.to_ranks(io[name])[:, plan.sizes[0] :])
+    hidden = model.network.hidden_at(len(plan.sizes) - 1, io["gen_patchified"], model.network.condition(dropped), plan)
+    near(hidden, plan.to_ranks(io[name])[:, plan.starts[-2] :])
 
 
 # -- whole chains
