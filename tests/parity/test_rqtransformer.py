@@ -176,8 +176,9 @@ def test_teacher_forced_logits_and_losses(transformer: Transformer, golden: Gold
     costs = torch.nn.functional.cross_entropy(logits.flatten(0, 2), ids.flatten(), reduction="none").view(ids.shape)
     near(costs.mean(), io[f"{name}_ce_loss"][0], LOGITS)
     near(costs.mean((0, 1)), io[f"{name}_codebook_loss"], LOGITS)
-    soft = torch.nn.functional.cross_entropy(logits.flatten(0, 2), io["tok_soft_codes"].flatten(0, 3))
-    near(soft, io[f"{name}_soft_ce_loss"][0], LOGITS)
+    if f"{name}_soft_ce_loss" in io:  # as many codes as pictures were encoded
+        soft = torch.nn.functional.cross_entropy(logits.flatten(0, 2), io["tok_soft_codes"].flatten(0, 3))
+        near(soft, io[f"{name}_soft_ce_loss"][0], LOGITS)
     log_prob = transformer.model.log_prob(Tokens(ids, transformer.model.system.layout), transformer.asked)
     near(-log_prob / ids[0].numel(), costs.mean((1, 2)), LOGITS)
 
@@ -235,7 +236,7 @@ def test_sampling_has_the_recorded_distributions(transformer: Transformer, golde
     recorder = Recorder(io[f"{name}_sample_ids"].flatten(1).split(1, dim=1))
     assert torch.equal(drawn(transformer, recorder), flat(io[f"{name}_sample_ids"]))
     near(recorder.logits, io[f"{name}_sample_logits"], LOGITS)
-    pick = Pick(how["temperature"], how["top_k"], how["top_p"])
+    pick = Pick(how["temperature"], how["top_k"] or 0, how["top_p"] or 1.0)
     near(pick.probabilities(recorder.logits), io[f"{name}_sample_probs"], LOGITS)
 
 
