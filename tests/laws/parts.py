@@ -225,7 +225,7 @@ TOYS: tuple[Spec, ...] = (
     Transformer(16, 2, BiasedAttention(2, Layer()), None, RMS(), rotary_base=100.0, final=Chain((RMS(), Layer()))),
     Transformer(16, 2, BiasedAttention(2), modulation=Each(0.1), learned=True),
     Transformer(16, 3, BiasedAttention(2), modulation=Grouped(2), modulated_end=False, learned=True),
-    MaskedAutoencoder(16, 1, BiasedAttention(2), prefix=1, decoder_depth=2),
+    MaskedAutoencoder(16, 1, BiasedAttention(2), prefix=1, decoder_depth=2, decoder_mixer=BiasedAttention(4)),
     Bert(16, 3, BiasedAttention(2), MLP(24)),
     UViT(16, 4, BiasedAttention(2, inner=False), MLP(32), dropout=0.1),
     TwoPass(16, 2, Attention(2), 2, hidden_multiple=16),

@@ -194,7 +194,9 @@ def test_caption_logits_and_losses(transformer: Transformer, golden: Golden) -> 
             ids, network.condition(transformer.asked), network.plan(0, len(ids), ids.device)
         )
         near(network.condition.logits(prefix), io[f"{transformer.name}_tf_cond_logits"], LOGITS)
-        figures = transformer.model.system.objective.loss(network, Tokens(ids, network.layout), transformer.asked, seed=0)
+        figures = transformer.model.system.objective.loss(
+            network, Tokens(ids, network.layout), transformer.asked, seed=0
+        )
     near(figures["caption"], io[f"{transformer.name}_cond_loss"][0], LOGITS)
     near(figures["image"], io[f"{transformer.name}_ce_loss"][0], LOGITS)
 

@@ -196,6 +196,33 @@ def test_sampling_replayed(golden: Golden, kind: str) -> None:
     near(shown(last.images()), golden.io[f"{kind}_sample_image"], LATENTS)
 
 
+def mixtures(golden: Golden) -> dict[int, Tensor]:
+    """What `more_smooth` feeds back for the scale of so many sites: codes mixed by a Gumbel-softmax that sharpens with the scales."""
+    found, last = {}, len(golden.module.spec.sides) - 1
+    noisy = zip(golden.each("smooth_filtered_scale"), golden.each("smooth_gumbel_scale"), strict=True)
+    for scale, (logits, gumbel) in enumerate(noisy):
+        sharp = max(0.27 * (1 - 0.95 * scale / last), 0.005)
+        mixed = ((logits * (1 + scale / last) + gumbel) / sharp).softmax(-1)
+        found[logits.shape[1]] = mixed @ golden.module.codebook.weight
+    return found
+
+
+def test_smooth_sampling_replayed(golden: Golden, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the recorded mixtures of codes stand in for codes, which no option of ours does: distributions, and the picture."""
+    sampling, mixed, recorder = golden.config["sampling"], mixtures(golden), Recorder()
+    pick = Pick(top_k=sampling["top_k"], top_p=sampling["top_p"] or 1.0)
+
+    def embed(ids: Tensor) -> Tensor:
+        return torch.cat([mixed[ids.shape[1]]] * (len(ids) // len(golden.io["gen_labels"])))  # both halves of guidance
+
+    monkeypatch.setattr(golden.module.codebook, "embed", embed)
+    guidance = Linear(from_extra(sampling["cfg"]))
+    *_, last = golden.models["gen"].stream(golden.io["gen_labels"], guidance=guidance, pick=recorder)
+    for ours, filtered in zip(recorder.seen, golden.each("smooth_filtered_scale"), strict=True):
+        near(pick.probabilities(ours), filtered.softmax(-1), LOGITS)
+    near(shown(last.images()), golden.io["smooth_image"], LATENTS)
+
+
 # -- families
 
 
