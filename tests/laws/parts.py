@@ -152,7 +152,7 @@ TOYS: tuple[Spec, ...] = (
     Patch(2),
     Patch(1, 3),
     VQ(8, 4, 8, (1, 2), blocks=1, latent=8, groups=4),
-    KLVAE(4, 8, (1, 2), blocks=1, groups=4, channels=1),
+    KLVAE(4, 8, (1, 2), blocks=1, groups=4, channels=1, attention=(0, 1)),
     KLVAE(2, 8, (1, 2), blocks=1, groups=4, attention=(), scale=None),
     TiTok(8, 4, 3, 4, ViT(8, 1, 2, 2), ViT(8, 2, 2, 4), channels=1),
     TiTok(8, 4, 5, 16, ViT(8, 1, 2, 4), ViT(8, 1, 2, 8), normalise=True),

@@ -21,6 +21,7 @@ from nextset import Model, Pick, UsageError
 from nextset.backbones import MaskedAutoencoder
 from nextset.decode import Constant, Guidance, Proportional
 from nextset.heads.diffusion import DiffusionModule
+from nextset.mixers import BiasedAttention
 from nextset.nn.diffusion import Strided
 from nextset.nn.masking import Cosine
 from nextset.official.mar import FAMILY, KEYS, PUBLISHED, spacing
@@ -219,6 +220,14 @@ def test_what_the_shapes_do_not_show(model: Model) -> None:
     shown = load_official("mar", WEIGHTS, few | {name: official()[name] for name in HEADS})
     assert isinstance(shown, Model)
     assert shown.system == model.system
+
+
+def test_decoders_and_dropouts_may_differ() -> None:
+    """Heads of the decoder, and the dropout of attention weights."""
+    found = load_official("mar", WEIGHTS, official() | {"decoder_num_heads": 1, "attn_dropout": 0.77})
+    assert isinstance(found, Model)
+    assert isinstance(found.system.backbone, MaskedAutoencoder)
+    assert found.system.backbone.decoder_mixer == BiasedAttention(1, weights=0.77)
 
 
 @pytest.mark.parametrize(
