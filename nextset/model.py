@@ -358,12 +358,12 @@ class Model(nn.Module):
 
 def _check_inside(schedule: Guidance, system: System) -> None:
     """Raises UsageError where hidden vectors cannot be guided after the block that is meant."""
-    if schedule.after is None:
+    if schedule.inside is None:
         return
     seams = 0 if isinstance(system.order, Adaptive) else system.backbone.seams
-    if seams + schedule.after < 0:
+    if seams + schedule.inside < 0:
         raise UsageError(
-            f"guidance {schedule} acts after block {schedule.after} from the end, but of this system's "
+            f"guidance {schedule} acts after block {schedule.inside} from the end, but of this system's "
             f"{type(system.backbone).__name__} under {type(system.order).__name__} only {seams} blocks can be guided"
         )
 

@@ -23,7 +23,7 @@ class Guidance(Spec, ABC):
         """The scale of `step` (0-based) of `steps`, with `done` of `sites` known before it and `size` in it."""
 
     @property
-    def after(self) -> int | None:
+    def inside(self) -> int | None:
         """The block, counted from the end (-1: the last), after which hidden vectors are guided; None: distributions are, at the end."""
         return None
 
@@ -59,7 +59,7 @@ class Inside(Guidance):
             raise UsageError(f"{self}: block counts from the end, so it must be -1 or less")
 
     @property
-    def after(self) -> int:
+    def inside(self) -> int:
         """`block`."""
         return self.block
 

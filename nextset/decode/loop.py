@@ -108,7 +108,7 @@ class _Run:
     ) -> None:
         conditional, null = conditions
         self.network, self.plan, self.tokens, self.given = network, plan, tokens, given
-        self.scales, self.after = guidance.scales(plan.sizes), guidance.after
+        self.scales, self.inside = guidance.scales(plan.sizes), guidance.inside
         self.doubled = plan if plan.perm.ndim == 1 else replace(plan, perm=torch.cat([plan.perm, plan.perm]))
         self.batch = len(conditional.prefix)
         self.last = max(
@@ -140,7 +140,7 @@ class _Run:
 
         def ask(noisy: Noisy | None = None, read: Read | None = None) -> tuple[Tensor, Tensor | None]:
             hidden = self._hidden(next(calls), noisy, read, self.scale(index))
-            return self._halves(hidden, self.scales[index] != 1.0 and self.after is None)
+            return self._halves(hidden, self.scales[index] != 1.0 and self.inside is None)
 
         return ask
 
@@ -155,7 +155,7 @@ class _Run:
         vector = wiring.vectors(call, condition.vector, plan, noisy)
         inject = read and functools.partial(self._inject, call, plan, tokens, read)
         slots = call.slots(x, plan, vector, valid, inject, condition.source)
-        if self.after is not None and scale != 1.0:
+        if self.inside is not None and scale != 1.0:
             slots = replace(slots, blend=functools.partial(self._blend, scale))
         hidden = call.predicted(self.network.backbone(slots, self.cache))
         self.seen += call.keep
@@ -163,7 +163,7 @@ class _Run:
 
     def _blend(self, scale: float, block: int, stream: Tensor) -> Tensor:
         """After the block that is meant, both halves are the guided stream."""
-        if block != self.after:
+        if block != self.inside:
             return stream
         guided = stream[self.batch :].lerp(stream[: self.batch], scale)
         return torch.cat([guided, guided])

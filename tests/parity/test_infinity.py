@@ -51,7 +51,7 @@ class Listed(Guidance):
     block: int = 0
 
     @property
-    def after(self) -> int | None:
+    def inside(self) -> int | None:
         """None at the end."""
         return self.block or None
 
