@@ -38,10 +38,11 @@ class MaskedAutoencoderModule(BackboneModule):
             nn.Parameter(torch.empty(count, dim).normal_(std=spec.std)) for count in (places, places, layout.sites)
         )
         self.input_norm, self.encoder_norm, self.decoder_norm = (spec.norm.build(dim) for _ in range(3))
-        parts = spec.mixer, spec.feedforward, spec.norm, spec.dropout
-        self.encoder = nn.ModuleList(TransformerBlock(dim, *parts) for _ in range(spec.depth))
+        parts = spec.feedforward, spec.norm, spec.dropout
+        late, mixer = spec.decoder_depth or spec.depth, spec.decoder_mixer or spec.mixer
+        self.encoder = nn.ModuleList(TransformerBlock(dim, spec.mixer, *parts) for _ in range(spec.depth))
         self.between = nn.Linear(dim, dim)
-        self.decoder = nn.ModuleList(TransformerBlock(dim, *parts) for _ in range(spec.decoder_depth or spec.depth))
+        self.decoder = nn.ModuleList(TransformerBlock(dim, mixer, *parts) for _ in range(late))
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
@@ -99,7 +100,7 @@ def _among_filled(slots: Slots) -> Context:
 class MaskedAutoencoder(Backbone):
     """`depth` blocks of width `dim` encode, `decoder_depth` (0: as many) decode; positions are learned, for `prefix` condition slots too.
 
-    `std` is that of the initial positions.
+    `decoder_mixer` is that of the decoder's blocks, where it is not the encoder's. `std` is that of the initial positions.
     """
 
     dim: int
@@ -111,6 +112,7 @@ class MaskedAutoencoder(Backbone):
     norm: Norm = Layer()
     dropout: float = 0.1
     std: float = 0.02
+    decoder_mixer: Mixer | None = None
 
     @property
     def width(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..errors import UsageError
 from ..family import Arguments, Coder, Published, pixels
 from ..keymap import KeyMap
 from ..layout import Continuous
@@ -19,15 +18,10 @@ def keys(spec: KLVAE) -> KeyMap:
 
 def read(args: Arguments) -> KLVAE:
     """All is in the shapes but the number of normalisation groups and `latent_scale`, both constants of the official code."""
-    levels = attended(args)
-    if levels not in ((), (-1,)):
-        raise UsageError(
-            f"{args.source} has attention at levels {levels} from the lowest, which KLVAE has at the lowest only"
-        )
     args.must("use_variational", True)
     return KLVAE(
         dim=args.seen("embed_dim", args.size("post_quant_conv.weight")),
-        attention=bool(levels),
+        attention=attended(args),
         scale=args.asked("latent_scale", 0.2325),
         **nets(args),
     )

@@ -65,7 +65,7 @@ KEYS = KeyMap(
 
 
 def read(args: Arguments, tokenizer: Tokenizer | None) -> System:
-    """A size; the number of heads is not in the weights. Guidance and steps are those of most published sizes."""
+    """A size; the numbers of heads are not in the weights. Guidance and steps are those of most published sizes."""
     channels, sites = args.size("z_proj.weight", 1), args.size("diffusion_pos_embed_learned", 1)
     pictures = kl_vae.pictured(args, tokenizer, channels, sites)
     condition = Label(
@@ -88,25 +88,32 @@ def read(args: Arguments, tokenizer: Tokenizer | None) -> System:
 
 
 def backbone(args: Arguments, slots: int) -> MaskedAutoencoder:
-    """Encoder and decoder. Raises UsageError where they have not the same width and heads."""
+    """Encoder and decoder. Raises UsageError where they are not of the same width."""
     dim, wide = (args.size(f"{part}.weight") for part in ("z_proj", "decoder_embed"))
     if args.seen("encoder_embed_dim", dim) != args.seen("decoder_embed_dim", wide):
         raise UsageError(
             f"the encoder of {args.source} has width {dim}, its decoder {wide}; MaskedAutoencoder has one for both"
         )
-    heads, dropout = args.asked("encoder_num_heads", hint="attention heads"), args.asked("attn_dropout", 0.1)
-    for name, only in {
-        "decoder_num_heads": heads,
-        "proj_dropout": dropout,
-        "norm_layer": "partial(nn.LayerNorm, eps=1e-6)",
-    }.items():
-        args.must(name, only)
+    args.must("norm_layer", "partial(nn.LayerNorm, eps=1e-6)")
+    dropout, weights = args.asked("proj_dropout", 0.1), args.asked("attn_dropout", 0.1)
+    weights = None if weights == dropout else weights
+    first, second = (
+        BiasedAttention(args.asked(f"{part}_num_heads", hint="attention heads"), weights=weights)
+        for part in ("encoder", "decoder")
+    )
     depth, late = (
         args.seen(f"{part}_depth", args.count(f"{part}_blocks.{{}}.norm1.weight")) for part in ("encoder", "decoder")
     )
     mlp = MLP(hidden(args, "encoder_blocks.0.mlp.fc1.weight", dim), inner=dropout)
     return MaskedAutoencoder(
-        dim, depth, BiasedAttention(heads), slots, 0 if late == depth else late, mlp, dropout=dropout
+        dim,
+        depth,
+        first,
+        slots,
+        0 if late == depth else late,
+        mlp,
+        dropout=dropout,
+        decoder_mixer=None if second == first else second,
     )
 
 

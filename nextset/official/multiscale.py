@@ -87,7 +87,10 @@ def _turned(key: str, levels: int) -> str:
     return ".".join(words)
 
 
-KEYS = OfficialKeys()
+def keys(spec: MultiScaleVQ) -> OfficialKeys:
+    """The names of a spec's weights: 4 phis are the official default and shared, as many as there are scales else are not."""
+    shares = {1: 1, 4: 4}
+    return OfficialKeys(shares.get(spec.phis, 0 if spec.phis == len(spec.sides) else spec.phis))
 
 
 def read(args: Arguments) -> MultiScaleVQ:
@@ -128,7 +131,7 @@ def seen_phis(args: Arguments) -> int:
 FILE = "FoundationVision/var:vae_ch160v4096z32.pth"  # one for all sides
 CODER = Coder(
     read,
-    keys=lambda spec: OfficialKeys(1 if spec.phis == 1 else 4),
+    keys=keys,
     sizes={"256": SIZES["d16"].tokenizer, "512": SIZES["d36"].tokenizer},
     published={size: Published(tokenizer=FILE) for size in ("256", "512")},
     licence="MIT",

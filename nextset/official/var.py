@@ -1,4 +1,7 @@
-"""The official weights of VAR (Tian et al. 2024, arXiv 2404.02905)."""
+"""The official weights of VAR (Tian et al. 2024, arXiv 2404.02905).
+
+Its `more_smooth`, a way to draw for shows and no evaluation, is left out: there mixtures of codes take the place of tokens.
+"""
 
 from __future__ import annotations
 

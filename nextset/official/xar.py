@@ -87,8 +87,6 @@ def read(args: Arguments, tokenizer: Tokenizer | None) -> System:
     first, second = system.backbone.first, system.backbone.second
     assert isinstance(first, Transformer)
     assert isinstance(second, Transformer)
-    dropout = args.asked("attn_dropout", 0.0)
-    args.must("proj_dropout", dropout)
     return dropped(
         replace(
             system,
@@ -98,7 +96,7 @@ def read(args: Arguments, tokenizer: Tokenizer | None) -> System:
             condition=condition,
             backbone=Stacked(_sized(args, "encoder", first), _sized(args, "decoder", second)),
         ),
-        dropout,
+        args.asked("proj_dropout", 0.0),
     )
 
 
@@ -106,10 +104,12 @@ def _sized(args: Arguments, part: str, stack: Transformer) -> Transformer:
     """A stack as large as the shapes say."""
     block = f"{part}_blocks.{{}}"
     heads = stack.dim // args.size(f"{block.format(0)}.attn.rope.freqs_cos", 1)
+    weights = args.asked("attn_dropout", 0.0)
+    weights = None if weights == args.asked("proj_dropout", 0.0) else weights
     return replace(
         stack,
         depth=args.seen(f"{part}_depth", args.count(f"{block}.attn.qkv.weight")),
-        mixer=BiasedAttention(args.seen(f"{part}_num_heads", heads)),
+        mixer=BiasedAttention(args.seen(f"{part}_num_heads", heads), weights=weights),
         feedforward=GEGLU(hidden(args, f"{block.format(0)}.mlp.fc1_g.weight", stack.dim, 2 / 3)),
     )
 

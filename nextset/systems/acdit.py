@@ -30,7 +30,7 @@ from ..tokenizers.kl_vae import KLVAE
 from ..tokenizers.patch import Patch
 from ..wirings import Beside
 
-KL8 = KLVAE(4, multipliers=(1, 2, 4, 4), attention=False, scale=0.18215)  # Stable Diffusion's, as DiT uses it
+KL8 = KLVAE(4, multipliers=(1, 2, 4, 4), attention=(), scale=0.18215)  # Stable Diffusion's, as DiT uses it
 
 
 def acdit(depth: int, heads: int, dim: int, steps: int = 25, guidance: float = 1.5, classes: int = 1000) -> System:

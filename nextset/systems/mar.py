@@ -66,7 +66,7 @@ def plain(system: System) -> System:
 
 
 # small sizes start below the last level of noise, which multiplies what a network has not learned yet by 2e4
-SMALL = KLVAE(4, width=16, multipliers=(1, 2, 2), blocks=1, groups=8, attention=False, scale=None, beta=1e-4)
+SMALL = KLVAE(4, width=16, multipliers=(1, 2, 2), blocks=1, groups=8, attention=(), scale=None, beta=1e-4)
 
 SIZES = {
     "b": mar(768, 12, 12, Diffusion(1024, 6), 2.9),

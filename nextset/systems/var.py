@@ -52,7 +52,7 @@ def var(
         wiring=Upsampled(SiteTable(std), std),
         backbone=Transformer(head * heads, depth, attention, mlp, plain, plain, adaln, dropout=0.0, std=std),
         head=Categorical(bias=True, std=0.02 * std),
-        condition=Label(classes, std=std, vector=True),
+        condition=Label(classes, std=std, slots=tokenizer.sides[0] ** 2, vector=True),
         guidance=Linear(from_extra(1.5)),
         pick=Pick(top_k=900, top_p=0.96),
     )

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..layout import Continuous
-from ..nn.conv import Decoder, Encoder
+from ..nn.conv import Decoder, Encoder, attended
 from ..nn.posterior import Posterior
 from .convolutional import Convolutional
 from .one_posterior import OnePosterior
@@ -26,9 +26,7 @@ class KLVAEModule(OnePosterior):
     def __init__(self, spec: KLVAE) -> None:
         super().__init__(spec)
         net = (spec.width, spec.multipliers, spec.blocks)
-        self.encoder = Encoder(
-            spec.channels, *net, out=2 * spec.dim, groups=spec.groups, attention=(-1,) if spec.attention else ()
-        )
+        self.encoder = Encoder(spec.channels, *net, out=2 * spec.dim, groups=spec.groups, attention=spec.attention)
         self.moments = nn.Conv2d(2 * spec.dim, 2 * spec.dim, 1)
         self.widen = nn.Conv2d(spec.dim, spec.dim, 1)
         self.decoder = Decoder(spec.dim, *net, channels=spec.channels, groups=spec.groups, attention=())
@@ -47,8 +45,8 @@ class KLVAE(Convolutional):
     """Vectors of `dim` numbers.
 
     Level i of both nets has width * multipliers[i] channels in `groups` normalisation groups and `blocks` residual blocks (the decoder
-    one more); a site covers 2^(levels - 1) pixels a side. `attention` is the encoder's at its lowest level, beside that in the middle
-    of both. `scale` makes latents tokens of unit variance; None: it is measured in training. `beta` weighs the divergence.
+    one more); a site covers 2^(levels - 1) pixels a side. `attention` lists the encoder's levels (from the end where negative) that
+    have it, beside the middle of both. `scale` makes latents tokens of unit variance; None: it is measured in training. `beta` weighs the divergence.
     """
 
     dim: int = 16
@@ -57,12 +55,13 @@ class KLVAE(Convolutional):
     blocks: int = 2
     groups: int = 32
     channels: int = 3
-    attention: bool = True
+    attention: tuple[int, ...] = (-1,)
     scale: float | None = 0.2325
     beta: float = 1e-6
 
     def __post_init__(self) -> None:
         self.check(self.dim)
+        attended(self.attention, len(self.multipliers))
         if self.beta < 0 or (self.scale is not None and self.scale <= 0):
             raise UsageError(f"{self}: beta must not be negative, and scale above 0 or None")
 

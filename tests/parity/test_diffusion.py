@@ -7,6 +7,7 @@ by 2e4, 1e-3.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -55,10 +56,17 @@ def alone(part: DiffusionModule) -> DiffusionModule:
     return module.eval()
 
 
+def tables(io: dict[str, Tensor]) -> list[str]:
+    """The names of those of sampling: of the model's steps, of others, and of runs."""
+    found = [match[1] for match in map(re.compile("tab_(.+)_timestep_map").fullmatch, io) if match]
+    return [name for name in found if name != "train"]
+
+
 def test_tables(io: dict[str, Tensor]) -> None:
     whole = chain(LEVELS, None, CPU)
     near(torch.as_tensor(cosine_betas(LEVELS)).float(), io["tab_train_betas"], 1e-7)
     near(whole.log_low.float(), io["tab_train_posterior_log_variance_clipped"], 1e-5)
+    assert torch.equal(whole.level, io["tab_train_timestep_map"])
     names = {
         "betas": "beta",
         "posterior_mean_coef1": "from_origin",
@@ -67,15 +75,15 @@ def test_tables(io: dict[str, Tensor]) -> None:
         "sqrt_recip_alphas_cumprod": "inverse_signal",
         "sqrt_recipm1_alphas_cumprod": "inverse_noise",
     }
-    settings = {"gen": official()["num_sampling_steps"], "gen100": "100", "gen250": "250"}
     runs = {run["name"]: run for run in CONFIG["runs"]}
-    settings |= {name: run["num_sampling_steps"] for name, run in runs.items() if "num_sampling_steps" in run}
-    for prefix, setting in settings.items():
-        ours = chain(LEVELS, spacing(setting), CPU)
+    for prefix in tables(io):
+        usual = prefix.removeprefix("gen") or official()["num_sampling_steps"]
+        ours = chain(LEVELS, spacing(runs.get(prefix, {}).get("num_sampling_steps", usual)), CPU)
         assert torch.equal(ours.level, io[f"tab_{prefix}_timestep_map"])
-        for theirs, mine in names.items():
+        found = {theirs: getattr(ours, mine) for theirs, mine in names.items()} | {"alphas_cumprod": ours.signal**2}
+        for theirs, table in found.items():
             if f"tab_{prefix}_{theirs}" in io:
-                near(getattr(ours, mine).float(), io[f"tab_{prefix}_{theirs}"], 1e-6)
+                near(table.float(), io[f"tab_{prefix}_{theirs}"], 1e-6)
 
 
 @torch.no_grad()
@@ -113,12 +121,12 @@ def test_one_step(guided: bool, alone: DiffusionModule, io: dict[str, Tensor]) -
 
 def near_chain(ours: Tensor, theirs: Tensor, share: float) -> None:
     """Within a share of the deviation of what was recorded."""
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=share * theirs.std().item())
+    near(ours, theirs, share * theirs.std().item())
 
 
 def near_row(ours: Tensor, theirs: Tensor, row: int) -> None:
     """A row within the tolerance of the whole."""
-    torch.testing.assert_close(ours, theirs[row], rtol=0, atol=CHAIN * theirs.std().item())
+    near(ours, theirs[row], CHAIN * theirs.std().item())
 
 
 @pytest.mark.parametrize("guided", [False, True])
@@ -141,7 +149,10 @@ def test_loss(part: DiffusionModule, io: dict[str, Tensor]) -> None:
     eps = io["loss_noise"].view(*t.shape, -1)
     whole = chain(LEVELS, None, CPU)
     near(whole.noised(target.repeat(copies, 1, 1), eps, t).flatten(0, 1), io["loss_x_t"])
-    error, bound = part.errors(hidden, target, t, eps)
+    told: list[Tensor] = []
+    with part.net.register_forward_hook(lambda net, given, says: told.append(says)):
+        error, bound = part.errors(hidden, target, t, eps)
+    near(told[0].flatten(0, 1), io["loss_model_out"])
     near(error.flatten(), io["loss_mse"])
     near(bound.flatten(), io["loss_vb"])
     near((error + bound).flatten(), io["loss_total"])

@@ -121,11 +121,8 @@ def shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
 
 @pytest.fixture(scope="module")
 def golden() -> Golden:
-    config, vae, weights = (
-        RECORDED.read("config.json"),
-        RECORDED.tensors("weights_vae"),
-        RECORDED.tensors("weights_infinity"),
-    )
+    config = RECORDED.read("config.json")
+    vae, weights = (RECORDED.tensors(name) for name in ("weights_vae", "weights_infinity"))
     given = config["constructor"]
     coder = bsq.read(
         Arguments("weights_vae", shapes(vae), official(given, ".vae_model") | given["args overridden inside vae_model"])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.distributions import Normal
 
 from nextset import UsageError
 from nextset.layout import Tokens
@@ -43,9 +44,13 @@ def vae() -> KLVAEModule:
 @torch.no_grad()
 def test_autoencoder(vae: KLVAEModule, io: dict[str, Tensor]) -> None:
     near(vae.encoder(io["tok_pixels"]), io["tok_encoder_out"])
+    near(vae.moments(vae.encoder(io["tok_pixels"])), io["tok_moments"])
     posterior = vae.posterior(io["tok_pixels"])
     near(torch.cat([posterior.mean, posterior.log], 1), torch.cat([io["tok_mean"], io["tok_logvar"]], 1))
+    near((posterior.log / 2).exp(), io["tok_std"])
     near(posterior.sample(io["tok_noise"]), io["tok_sample"])
+    surprise = -Normal(posterior.mean, (posterior.log / 2).exp()).log_prob(io["tok_sample"])
+    near(surprise.flatten(1).sum(1), io["tok_nll"], PLAIN * io["tok_nll"].abs().max().item())
     near(posterior.divergence(), io["tok_kl"], PLAIN * io["tok_kl"].abs().max().item())
     near(vae.paint(io["tok_mean"]), io["tok_recon_mode"])
 

@@ -7,6 +7,7 @@ of noise, 1e-3 where they start at it (which multiplies errors by 2e4).
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 from typing import Any
@@ -20,6 +21,7 @@ from nextset import Model, Pick, UsageError
 from nextset.backbones import MaskedAutoencoder
 from nextset.decode import Constant, Guidance, Proportional
 from nextset.heads.diffusion import DiffusionModule
+from nextset.mixers import BiasedAttention
 from nextset.nn.diffusion import Strided
 from nextset.nn.masking import Cosine
 from nextset.official.mar import FAMILY, KEYS, PUBLISHED, spacing
@@ -29,6 +31,7 @@ from nextset.tokenizers.kl_vae import KLVAEModule
 from nextset.weights import load_official
 
 from .recordings import Given, Recordings, assert_published, assert_read, near
+from .test_diffusion import near_chain
 from .test_kl_vae import said as vae_arguments
 
 RECORDED = Recordings("mar")
@@ -39,12 +42,8 @@ CPU = torch.device("cpu")
 
 CONFIG, MANIFEST = RECORDED.read("config.json"), RECORDED.published
 GENERATORS = [name for name in MANIFEST if "VAE" not in name]
+HEADS = ("encoder_num_heads", "decoder_num_heads")
 RUNS = {run["name"]: run for run in CONFIG.get("runs", ())}
-
-
-def near_chain(ours: Tensor, theirs: Tensor, share: float) -> None:
-    """Within a share of the deviation of what was recorded."""
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=share * theirs.std().item())
 
 
 WEIGHTS = RECORDED.folder / "weights_mar.safetensors"
@@ -76,29 +75,29 @@ def tokens(latents: Tensor) -> Tensor:
 
 
 def split(io: dict[str, Tensor]) -> Plan:
-    """The recorded order turned round (the official code masks its front), in a known and an unknown step."""
-    unknown = int(io["gen_mask"][0].sum())
-    sites = io["gen_mask"].shape[1]
-    return Plan(io["gen_orders"].flip(1), (sites - unknown, unknown))
+    """The recorded order turned round (the official code masks its front), in a known step, where some sites are, and an unknown one."""
+    unknown, sites = int(io["gen_mask"][0].sum()), io["gen_mask"].shape[1]
+    return Plan(io["gen_orders"].flip(1), (sites - unknown, unknown) if unknown < sites else (sites,))
 
 
 def test_patches_and_mask(io: dict[str, Tensor]) -> None:
     near(tokens(io["gen_latents"]), io["gen_patchified"], 0)
+    near(tokens(io["gen_unpatchified"]), io["gen_patchified"], 0)
     plan = split(io)
-    assert plan.sizes[1] == math.ceil(sum(plan.sizes) * CONFIG["mask_rate"])
-    late = torch.arange(sum(plan.sizes)).ge(plan.sizes[0]).float().expand_as(io["gen_mask"])
+    assert plan.sizes[-1] == math.ceil(sum(plan.sizes) * CONFIG["mask_rate"])
+    late = torch.arange(sum(plan.sizes)).ge(plan.starts[-2]).float().expand_as(io["gen_mask"])
     near(plan.to_sites(late), io["gen_mask"], 0)
 
 
 @torch.no_grad()
 def test_encoder_sees_known_tokens_only(model: Model, io: dict[str, Tensor]) -> None:
     network, plan = model.network, split(io)
-    call = network.script(plan.sizes, CPU).steps[1]
+    call = network.script(plan.sizes, CPU).steps[-1]
     x = network.wiring.fill(call, network.condition(io["gen_labels"]).prefix, io["gen_patchified"], plan)
     slots = call.slots(x, plan)
     backbone = network.backbone
     places = backbone._places(slots.site)  # type: ignore[operator]
-    known = backbone.encode(slots, places, iter([None] * 99))  # type: ignore[operator]
+    known = backbone.encode(slots, places, itertools.repeat(None))  # type: ignore[operator]
     rows = places[:, slots.filled].argsort(1)  # the official order is by site
     near(known.gather(1, rows[..., None].expand_as(known)), io["gen_encoder_out"])
 
@@ -112,8 +111,8 @@ def test_hidden_vectors(name: str, kind: str, model: Model, io: dict[str, Tensor
     plan, labels = split(io), io["gen_labels"]
     nobody = torch.full_like(labels, official()["class_num"])
     dropped = {"class": labels, "null": nobody, "mixed": torch.where(io["gen_label_drop"] == 1, nobody, labels)}[kind]
-    hidden = model.network.hidden_at(1, io["gen_patchified"], model.network.condition(dropped), plan)
-    near(hidden, plan.to_ranks(io[name])[:, plan.sizes[0] :])
+    hidden = model.network.hidden_at(len(plan.sizes) - 1, io["gen_patchified"], model.network.condition(dropped), plan)
+    near(hidden, plan.to_ranks(io[name])[:, plan.starts[-2] :])
 
 
 # -- whole chains
@@ -139,12 +138,13 @@ def test_generation(name: str, model: Model, io: dict[str, Tensor]) -> None:
     head = head_of(model)
     spec = replace(head.spec, spacing=spacing(run.get("num_sampling_steps", official()["num_sampling_steps"])))
     numbers = replayed(name, io, plan, spec.spacing.count, channels)
-    seen: list[Tensor] = []
+    seen: list[tuple[Tensor, Tensor]] = []
     sample = head.sample
 
     def watched(hidden: Tensor, unguided: Tensor | None, *rest: Any) -> Tensor:
-        seen.append(torch.cat([hidden, unguided]) if unguided is not None else hidden)
-        return sample(hidden, unguided, *rest)
+        new = sample(hidden, unguided, *rest)
+        seen.append((torch.cat([hidden, unguided]) if unguided is not None else hidden, new))
+        return new
 
     labels = io["gen_labels"] if run["labels"] else None
     steep = CHAIN if isinstance(spec.spacing, Strided) else STEEP
@@ -154,9 +154,11 @@ def test_generation(name: str, model: Model, io: dict[str, Tensor]) -> None:
         patched.setattr(head, "sample", watched)
         patched.setattr(head, "draw", lambda noise, count: numbers)
         *_, last = model.stream(labels, count=len(perm), guidance=guidance, pick=Pick(run["temperature"]))
-    for step, hidden in enumerate(seen):
+    for step, (hidden, new) in enumerate(seen):
         ranks = slice(plan.starts[step], plan.starts[step + 1])
         near_chain(by_site(hidden, plan, ranks), io[f"{name}_z_step{step}"], steep)
+        ours, theirs = by_site(new, plan, ranks), io[f"{name}_sampled_step{step}"]
+        near_chain(ours, theirs[: len(ours)], steep)  # what guidance's other half drew is of no use
     near_chain(last.decoding.tokens.data, tokens(io[f"{name}_latents"]), steep)
 
 
@@ -215,9 +217,17 @@ def test_what_the_shapes_do_not_show(model: Model) -> None:
     few = {name: official()[name] for name in (*names, "num_sampling_steps", "diffusion_batch_mul")}
     with pytest.raises(UsageError, match="do not show encoder_num_heads"):
         load_official("mar", WEIGHTS, few)
-    shown = load_official("mar", WEIGHTS, few | {"encoder_num_heads": official()["encoder_num_heads"]})
+    shown = load_official("mar", WEIGHTS, few | {name: official()[name] for name in HEADS})
     assert isinstance(shown, Model)
     assert shown.system == model.system
+
+
+def test_decoders_and_dropouts_may_differ() -> None:
+    """Heads of the decoder, and the dropout of attention weights."""
+    found = load_official("mar", WEIGHTS, official() | {"decoder_num_heads": 1, "attn_dropout": 0.77})
+    assert isinstance(found, Model)
+    assert isinstance(found.system.backbone, MaskedAutoencoder)
+    assert found.system.backbone.decoder_mixer == BiasedAttention(1, weights=0.77)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +235,7 @@ def test_what_the_shapes_do_not_show(model: Model) -> None:
     [
         ("img_size", 77),
         ("vae_embed_dim", 77),
-        ("decoder_num_heads", 77),
+        ("decoder_depth", 77),
         ("decoder_embed_dim", 77),
         ("buffer_size", 77),
         ("diffloss_d", 77),
@@ -253,7 +263,7 @@ def test_every_published_key_and_shape(name: str) -> None:
     entry = MANIFEST[name]
     system = SIZES[size_named(entry)]
     assert isinstance(system.backbone, MaskedAutoencoder)
-    heads = {"encoder_num_heads": system.backbone.mixer.heads}  # type: ignore[attr-defined]
+    heads = dict.fromkeys(HEADS, system.backbone.mixer.heads)  # type: ignore[attr-defined]
     assert_read(FAMILY, entry, entry["constructor"] | heads, system, ("guidance",))
     assert system.order.steps == entry["evaluation"]["num_iter"]  # type: ignore[attr-defined]
     assert system.guidance == Proportional(entry["evaluation"]["cfg"], after=True, left=1)

