@@ -33,6 +33,7 @@ from nextset.systems.infinity import SIZES
 from nextset.tokenizers.bsq import MultiScaleBSQ, MultiScaleBSQModule
 from nextset.tokenizers.templates import template
 from nextset.weights import load_official
+from nextset.weights.official import shapes
 
 from .recordings import Recorder, Recordings, assert_published, near
 
@@ -113,10 +114,6 @@ def official(config: Mapping[str, Any], ending: str) -> dict[str, Any]:
     """The arguments of the constructor whose path ends so."""
     (found,) = (arguments for path, arguments in config.items() if path.endswith(ending))
     return dict(found)
-
-
-def shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    return {key: tuple(value.shape) for key, value in state.items()}
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import nextset
 from nextset import UsageError
 from nextset.backbones.base import BackboneModule
 from nextset.conditions import Label
-from nextset.layout import Discrete, Tokens, grid, line, pyramid
+from nextset.layout import Discrete, Tokens, line, pyramid
 from nextset.nn.places import ResizedMap
 from nextset.orders import Raster, Scales
 from nextset.slots import FOREVER, NONE, PREFIX, visible
@@ -84,5 +84,5 @@ def test_misfits() -> None:
         replace(tiny, condition=Label(3, slots=0, vector=True)).network()
     with pytest.raises(UsageError, match="resizes maps"):
         Upsampled().build(8, tiny.tokenizer.unit, line(5), CODEC)
-    with pytest.raises(UsageError, match="no code vectors"):
-        Upsampled().build(8, Discrete(5), grid(2, 2), Pixel(5).build())
+    with pytest.raises(UsageError, match="no scales to feed back"):
+        Upsampled().build(8, Discrete(5), pyramid(1, 2), Pixel(5).build())
