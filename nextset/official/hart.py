@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from ..family import Arguments, Coder
+from ..family import Arguments, Coder, Published
 from ..keymap import Keys, State, Within
 from ..systems.var import VAE
 from ..tokenizers.hybrid import HybridVQ
@@ -51,4 +51,8 @@ def read(args: Arguments) -> HybridVQ:
     return HybridVQ(multiscale.read(args))
 
 
-CODER = Coder(read, keys, {"256": HybridVQ(VAE)}, licence="MIT")
+SIDES = (1, 2, 3, 4, 5, 7, 9, 12, 16, 21, 27, 36, 48, 64)  # of 1024 x 1024 pixels, as the paper has them
+SIZES = {"256": HybridVQ(VAE), "1024": HybridVQ(replace(VAE, sides=SIDES))}
+# a folder, whose own config is said to decide the sides; what its files are called is stated nowhere
+PUBLISHED = {"1024": Published(tokenizer="mit-han-lab/hart-0.7b-1024px:tokenizer")}
+CODER = Coder(read, keys, SIZES, PUBLISHED, licence="MIT")
