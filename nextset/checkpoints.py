@@ -23,7 +23,7 @@ from .folders import load_tensors
 
 AVERAGED = ("model_ema", "ema", "state_dict_ema", "ema_state_dict")
 WRAPPERS = (*AVERAGED, "model", "state_dict", "module", "vae", "net", "weights")
-TRAINERS = {"network": ("var_wo_ddp",), "tokenizer": ("vae_local",)}
+TRAINERS = {"network": ("var_wo_ddp", "gpt_fsdp"), "tokenizer": ("vae_local",)}
 PREFIXES = ("module.", "_orig_mod.")
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 WHOLE = ("model.safetensors", "pytorch_model.bin", "diffusion_pytorch_model.safetensors", "model.pt", "model.pth")

@@ -35,6 +35,7 @@ def prefixed(prefix: str) -> dict[str, Any]:
         {"model": OTHER, "ema": prefixed("_orig_mod."), "epoch": 3},
         {"model": OTHER, "model_ema": STATE, "args": argparse.Namespace(lr=1e-4), "optimizer": {"state": {}}},
         {"epoch": 1, "trainer": {"var_wo_ddp": prefixed("module._orig_mod."), "vae_local": OTHER, "config": {}}},
+        {"trainer": {"gpt_fsdp": prefixed("_orig_mod."), "gpt_ema_fsdp": OTHER}},
         {"model": {"model": STATE}},
     ],
     ids=lambda data: "/".join(list(data)[:2]),

@@ -129,7 +129,18 @@ def _official(source: Source) -> bool:
     path, word = Path(source), str(source)
     if path.is_dir():
         return not _describes_itself(path) and any(file.suffix in SUFFIXES for file in path.iterdir())
-    return path.is_file() or PLACE.fullmatch(word) is not None or word.partition("/")[0] in known()
+    return path.is_file() or PLACE.fullmatch(word) is not None or word.partition("/")[0] in known() or bool(_only(word))
+
+
+def _only(repo: str) -> str:
+    """NAME/SIZE of the one published size whose generator lies in a repository; empty where there is none, or more."""
+    found = [
+        f"{name}/{size}"
+        for name, family in known().items()
+        for size, place in family.published.items()
+        if place.network.startswith(f"{repo}:")
+    ]
+    return found[0] if len(found) == 1 else ""
 
 
 def _describes_itself(folder: Path) -> bool:
@@ -166,7 +177,7 @@ def _here(path: Path, name: str, alone: bool) -> tuple[str, dict[str, Path]]:
 def _there(source: str, name: str) -> tuple[str, dict[str, str]]:
     """NAME/SIZE and the places by role of something on the hub: of a published size, or by its file."""
     if not PLACE.fullmatch(source):
-        of = named(source)
+        of = named(_only(source) or source)
         size = of.size or next(iter(of.family.published), "")
         if size not in of.family.published:
             sizes = ", ".join(of.family.published) or "none"

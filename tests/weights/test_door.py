@@ -69,6 +69,12 @@ def test_a_file_on_the_hub(hub: list[str], official: Official) -> None:
     assert hub == ["someone/models:c2i_S.pt@v2", "someone/models:deep/vq.pt@None"]
 
 
+def test_a_repository_of_one_generator(hub: list[str], official: Official) -> None:
+    """Its name alone will do; one of ours, or of several, is looked up as before."""
+    assert same(load("someone/models"), official.model)
+    assert hub == ["someone/models:c2i_S.pt@None", "someone/models:deep/vq.pt@None"]
+
+
 def test_what_is_known_of_the_files_is_kept(hub: list[str], official: Official, tmp_path: Path) -> None:
     """Family, names and SHA-256, saved with the model and read again."""
     model = load("llamagen/small")
