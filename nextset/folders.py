@@ -86,7 +86,7 @@ def find_folder(source: str | Path, revision: str | None = None) -> Path:
         return Path(snapshot_download(str(source), revision=revision, allow_patterns=[CONFIG, WEIGHTS, CARD]))
     except (HFValidationError, OSError) as error:  # all that the hub itself says is an OSError
         raise UsageError(
-            f"{str(source)!r} is no folder here and could not be had from the hub: {_reason(error)}"
+            f"{str(source)!r} is no folder here and could not be had from the hub: {reason(error)}"
         ) from error
 
 
@@ -132,11 +132,11 @@ def push(save: Callable[[Path], Path], repo: str, private: bool, token: str | No
     except HFValidationError as error:
         raise UsageError(f"repo must be a hub id of the form owner/name, got {repo!r}") from error
     except OSError as error:
-        raise NextsetError(f"the hub did not take {repo} ({_reason(error)}); log in with `hf auth login`") from error
+        raise NextsetError(f"the hub did not take {repo} ({reason(error)}); log in with `hf auth login`") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """The first line of what a library says."""
     return str(error).splitlines()[0] if str(error) else type(error).__name__

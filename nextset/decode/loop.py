@@ -111,9 +111,8 @@ class _Run:
         self.scales, self.seam = guidance.scales(plan.sizes), guidance.seam
         self.doubled = plan if plan.perm.ndim == 1 else replace(plan, perm=torch.cat([plan.perm, plan.perm]))
         self.batch = len(conditional.prefix)
-        self.last = max(
-            (k + 1 for k, scale in enumerate(self.scales) if scale != 1.0), default=0
-        )  # guided steps end here
+        # guided steps end here
+        self.last = max((k + 1 for k, scale in enumerate(self.scales) if scale != 1.0), default=0)
         self.condition = conditional.join(null) if null is not None and self.last else conditional
         self.script = network.script(plan.sizes, tokens.device)
         self.cache: Cache | None = None

@@ -83,9 +83,8 @@ def _save(state: Mapping[str, Tensor], wrapper: str, path: Path) -> Path:
     if path.suffix == ".safetensors":
         save_tensors(path, state)
         return path
-    state = {
-        key: value.detach().clone() for key, value in state.items()
-    }  # views would bring all that they are views of
+    # clones, since views would bring along all that they are views of
+    state = {key: value.detach().clone() for key, value in state.items()}
     write_atomically(path, lambda p: torch.save({wrapper: state} if wrapper else state, p))
     return path
 

@@ -4,6 +4,7 @@ load("runs/mine")                                   a folder that nextset wrote
 load("owner/name")                                  the same on the hub
 load("llamagen/b")                                  a published size, from the hub
 load("FoundationVision/LlamaGen:c2i_B_256.pt")      the same, by its file on the hub
+load("hp-l33/aim-base")                             the one published generator of a repository
 load("downloads/c2i_B_256.pt")                      the same, from a file here
 """
 

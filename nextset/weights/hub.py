@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from ..errors import UsageError
+from ..folders import reason
 
 PLACE = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+):(?P<path>[\w./-]+)")
 
@@ -32,8 +33,7 @@ def fetch(place: str, revision: str | None = None) -> Path:
             return Path(hf_hub_download(repo, path, revision=revision))
         return Path(snapshot_download(repo, revision=revision, allow_patterns=[f"{path}/*"])) / path
     except (HFValidationError, OSError) as error:  # all that the hub itself says is an OSError
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(f"{place} could not be had from the hub: {reason}") from error
+        raise UsageError(f"{place} could not be had from the hub: {reason(error)}") from error
 
 
 def digest(path: Path) -> str:

@@ -23,8 +23,9 @@ HERE = Path(__file__).parent
 DOCUMENT = HERE.parent.parent / "docs" / "checkpoints.md"
 HEAD = """# Published checkpoints
 
-Written by `python -m tests.parity.table`. Every size below is built under the official names, and its keys and shapes are exactly
-those that were recorded of the official code; `load("llamagen/b")` loads one by its name, `load_official` any file of a family.
+Written by `python -m tests.parity.table`. The keys and shapes of these sizes are exactly those of the official code, as manifests
+list them; there are none of DnD-Transformer, and NPP's are LlamaGen's. HART's manifest is that of 256 pixels: at 1024 its counts of hits
+start afresh. `load("llamagen/b")` loads a size by its name, `load_official` any file of a family.
 Nobody has run the true files here: names of files are those that the repositories state. Licences are those that the official
 repositories state, of their code unless they say more; ask the authors where there is none.
 
