@@ -18,6 +18,7 @@ from .decode import Constant, Guidance, Pick
 from .errors import UsageError
 from .heads import Categorical, Head, Noisy
 from .layout import Layout, Tokens
+from .mixers import EXACT, Keeping
 from .noise import Noise
 from .objectives import NextSet, Objective
 from .orders import Adaptive, Order, Plan, Raster
@@ -74,10 +75,12 @@ class System(Spec):
 
 
 class Network(nn.Module):
-    """Condition, wiring, backbone and head of a system, working on tokens.
+    """Condition, wiring, backbone and head of a system, working on tokens; decoding keeps the past as `keeping` says.
 
     Legend: B batch, N sites, W width of what the backbone gives.
     """
+
+    keeping: Keeping = EXACT
 
     def __init__(self, system: System, tokenizer: TokenizerModule) -> None:
         super().__init__()

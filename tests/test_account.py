@@ -17,8 +17,7 @@ from nextset.backbones import Llama
 from nextset.backbones.llama import LlamaModule
 from nextset.conditions import Unconditional
 from nextset.layout import Layout
-from nextset.mixers import Attention
-from nextset.mixers.base import Context, Mixer, MixerModule, State
+from nextset.mixers import EXACT, Attention, Context, Keeping, Mixer, MixerModule, State
 from nextset.noise import Noise
 from nextset.orders import Confidence, Order, Plan, Random
 from nextset.tokenizers.vq import VQ
@@ -61,7 +60,7 @@ class WindowModule(MixerModule):
         seen = state.held[:, max(end - self.width, 0) : end]
         return (x @ seen.transpose(1, 2)).softmax(-1) @ seen
 
-    def state(self, batch: int, slots: int, like: Tensor) -> Past:
+    def state(self, batch: int, slots: int, like: Tensor, keeping: Keeping = EXACT) -> Past:
         return Past(like.new_zeros(batch, slots, like.shape[-1]))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from ..layout import Layout
-from ..mixers.base import Cache, MixerModule
+from ..mixers import EXACT, Cache, Keeping, MixerModule
 from ..slots import Slots, SlotTable
 from ..spec import Spec
 
@@ -23,9 +23,12 @@ class BackboneModule(nn.Module, ABC):
     def forward(self, slots: Slots, cache: Cache | None = None) -> Tensor:
         """Hidden vectors (B, L, D) of slots (B, L, D). With a cache the slots also see what earlier calls kept in it."""
 
-    def cache(self, batch: int, slots: int, like: Tensor) -> Cache:
-        """An empty cache for `batch` samples and up to `slots` slots, with the dtype and device of `like`: one state a mixer."""
-        return Cache([m.state(batch, slots, like) for m in self.modules() if isinstance(m, MixerModule)])
+    def cache(self, batch: int, slots: int, like: Tensor, keeping: Keeping = EXACT) -> Cache:
+        """An empty cache for `batch` samples and up to `slots` slots, with the dtype and device of `like`: one state a mixer.
+
+        `keeping` says how keys and values are kept.
+        """
+        return Cache([m.state(batch, slots, like, keeping) for m in self.modules() if isinstance(m, MixerModule)])
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..layout import Layout
-from ..mixers import Cache
+from ..mixers import EXACT, Cache, Keeping
 from ..slots import Slots, SlotTable
 from .base import Backbone, BackboneModule
 
@@ -33,9 +33,9 @@ class StackedModule(BackboneModule):
         early, late = (None, None) if cache is None else self._parts(cache)
         return self.second(replace(slots, x=self.map(self.first(slots, early))), late)
 
-    def cache(self, batch: int, slots: int, like: Tensor) -> Cache:
+    def cache(self, batch: int, slots: int, like: Tensor, keeping: Keeping = EXACT) -> Cache:
         """The states of both, one after the other."""
-        early, late = (part.cache(batch, slots, like) for part in (self.first, self.second))
+        early, late = (part.cache(batch, slots, like, keeping) for part in (self.first, self.second))
         return Cache([*early.states, *late.states])
 
     def _parts(self, cache: Cache) -> tuple[Cache, Cache]:

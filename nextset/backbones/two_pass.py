@@ -21,8 +21,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..errors import UsageError
 from ..layout import Layout
-from ..mixers import Cache, Context, Mixer
-from ..mixers.attention import KeyValues
+from ..mixers import EXACT, Cache, Context, Keeping, KeyValues, Mixer
 from ..nn.attend import attend
 from ..nn.feedforward import SwiGLU, round_up
 from ..nn.norm import RMSNorm
@@ -81,7 +80,7 @@ class TwoPassModule(BackboneModule):
         assert shared is None or isinstance(shared, KeyValues)
         if x.shape[1]:
             x = self._remember(x, slots, remembering, cache)
-        memory = self._keys_values(x, slots, shared)
+        *memory, reading = self._keys_values(x, slots, shared, reading)
         if not queries.shape[1]:
             return x
         rotary = self.rotary(slots.site[..., slots.blank])
@@ -100,24 +99,25 @@ class TwoPassModule(BackboneModule):
         normed: Tensor = self.memory_norm(x)
         return normed
 
-    def _keys_values(self, x: Tensor, slots: Slots, shared: KeyValues | None) -> tuple[Tensor, Tensor]:
-        """Keys, turned to their own sites, and values (B, H, T, d) of everything that is remembered."""
+    def _keys_values(
+        self, x: Tensor, slots: Slots, shared: KeyValues | None, mask: Mask
+    ) -> tuple[Tensor, Tensor, Mask]:
+        """Keys, turned to their own sites, and values (B, H, T, d) of everything that is remembered, and the mask over it."""
         heads = self.keys_values(x).unflatten(-1, (2, self.spec.heads, -1)).permute(2, 0, 3, 1, 4)
         k, v = rotate(heads[0], self.rotary(slots.site[..., slots.filled])), heads[1]
-        return shared.extend(k, v, slots.keep) if shared else (k, v)
+        return shared.extend(k, v, slots.keep, mask) if shared else (k, v, mask)
 
     def _run(self, block: Callable[..., Tensor], *args: Any) -> Tensor:
         if self.checkpointing and self.training:
             return checkpoint(block, *args, use_reentrant=False)
         return block(*args)
 
-    def cache(self, batch: int, slots: int, like: Tensor) -> Cache:
+    def cache(self, batch: int, slots: int, like: Tensor, keeping: Keeping = EXACT) -> Cache:
         """One state a block of the memory, and the keys and values that readers share."""
         heads = self.spec.heads
         shape = (batch, heads, slots, self.spec.dim // heads)
-        return Cache(
-            [*super().cache(batch, slots, like).states, KeyValues(like.new_zeros(shape), like.new_zeros(shape))]
-        )
+        states = super().cache(batch, slots, like, keeping).states
+        return Cache([*states, keeping.build(shape, like)])
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from ..backbones.base import BackboneModule
 from ..conditions.base import Conditioning
 from ..heads.base import Ask, HeadModule, Noisy, Picker, Read
 from ..layout import Tokens
-from ..mixers.base import Cache
+from ..mixers import Cache, Keeping
 from ..orders.base import Plan
 from ..wirings.base import Call, Script, WiringModule
 from .guidance import Guidance
@@ -31,6 +31,7 @@ class Decodable(Protocol):
     wiring: WiringModule
     backbone: BackboneModule
     head: HeadModule
+    keeping: Keeping
 
     def script(self, sizes: tuple[int, ...], device: torch.device) -> Script:
         """Tables and masks for these step sizes."""
@@ -118,7 +119,8 @@ class _Run:
         self.cache: Cache | None = None
         if any(call.keep for call in self.script.steps):
             like = self.condition.prefix
-            self.cache = network.backbone.cache(len(like), self.script.room(network.backbone.passing), like)
+            room = self.script.room(network.backbone.passing)
+            self.cache = network.backbone.cache(len(like), room, like, network.keeping)
         self.valid = _pad(self.condition.valid, self.script.lead, self.script.length)
         self.seen = 0
 

@@ -1,18 +1,23 @@
 """What moves information between slots?"""
 
 from .attention import Attention
-from .base import Cache, Context, Mixer, MixerModule, State
+from .base import Cache, Context, Mixer, MixerModule
 from .biased import BiasedAttention
 from .block import TransformerBlock
 from .cosine import CosineAttention
+from .keeping import EXACT, Exact, Keeping, KeyValues, State
 from .mamba2 import Mamba2
 
 __all__ = [
+    "EXACT",
     "Attention",
     "BiasedAttention",
     "Cache",
     "Context",
     "CosineAttention",
+    "Exact",
+    "Keeping",
+    "KeyValues",
     "Mamba2",
     "Mixer",
     "MixerModule",

@@ -13,26 +13,8 @@ from torch import Tensor, nn
 from ..errors import UsageError
 from ..nn.attend import attend
 from ..nn.rotary import rotate
-from .base import Context, Mixer, MixerModule, State
-
-
-class KeyValues(State):
-    """Keys and values (B, G, slots, d); each call overwrites what the last one did not keep."""
-
-    def __init__(self, k: Tensor, v: Tensor, kept: int = 0) -> None:
-        self.k, self.v, self.kept = k, v, kept
-
-    def extend(self, k: Tensor, v: Tensor, keep: int) -> tuple[Tensor, Tensor]:
-        """Everything seen: the kept past and these (B, G, L, d), of which the first `keep` stay."""
-        end = self.kept + k.shape[2]
-        self.k[:, :, self.kept : end] = k
-        self.v[:, :, self.kept : end] = v
-        self.kept += keep
-        return self.k[:, :, :end], self.v[:, :, :end]
-
-    def narrow(self, batch: int) -> KeyValues:
-        """The first `batch` samples, sharing memory."""
-        return KeyValues(self.k[:batch], self.v[:batch], self.kept)
+from .base import Context, Mixer, MixerModule
+from .keeping import EXACT, Keeping, KeyValues, State
 
 
 class AttentionModule(MixerModule):
@@ -52,16 +34,16 @@ class AttentionModule(MixerModule):
         if context.rotary is not None:
             qk = rotate(qk, context.rotary)
         q, k = qk[:, : self.heads], qk[:, self.heads :]
+        mask = context.mask
         if state is not None:
             assert isinstance(state, KeyValues)
-            k, v = state.extend(k, v, context.keep)
-        mixed = attend(q, k, v, context.mask)
+            k, v, mask = state.extend(k, v, context.keep, mask)
+        mixed = attend(q, k, v, mask)
         return F.dropout(self.out(mixed.transpose(1, 2).flatten(2)), self.dropout, self.training)
 
-    def state(self, batch: int, slots: int, like: Tensor) -> KeyValues:
-        """Zeros for `slots` keys and values."""
-        shape = (batch, self.groups, slots, self.head_dim)
-        return KeyValues(like.new_zeros(shape), like.new_zeros(shape))
+    def state(self, batch: int, slots: int, like: Tensor, keeping: Keeping = EXACT) -> KeyValues:
+        """Room for `slots` keys and values."""
+        return keeping.build((batch, self.groups, slots, self.head_dim), like)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..slots import Mask, SlotTable
 from ..spec import Spec
+from .keeping import EXACT, Keeping, State
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,6 @@ class Context:
     rotary: tuple[Tensor, Tensor] | None
     mask: Mask
     keep: int = 0
-
-
-class State(ABC):
-    """The past of one layer, preallocated for a batch and a number of slots."""
-
-    @abstractmethod
-    def narrow(self, batch: int) -> State:
-        """The state of the first `batch` samples alone, sharing memory."""
 
 
 class Cache:
@@ -52,8 +45,11 @@ class MixerModule(nn.Module, ABC):
         """(B, L, D) to (B, L, D)."""
 
     @abstractmethod
-    def state(self, batch: int, slots: int, like: Tensor) -> State:
-        """An empty state for `batch` samples and up to `slots` slots, with the dtype and device of `like`."""
+    def state(self, batch: int, slots: int, like: Tensor, keeping: Keeping = EXACT) -> State:
+        """An empty state for `batch` samples and up to `slots` slots, with the dtype and device of `like`.
+
+        `keeping` says how keys and values are kept, where there are such.
+        """
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from ..errors import UsageError
 from ..nn.attend import attend
 from ..nn.norm import Norm
 from ..nn.rotary import rotate
-from .attention import KeyValues
-from .base import Context, Mixer, MixerModule, State
+from .base import Context, Mixer, MixerModule
+from .keeping import EXACT, Keeping, KeyValues, State
 
 
 class BiasedAttentionModule(MixerModule):
@@ -34,16 +34,16 @@ class BiasedAttentionModule(MixerModule):
         q, k = self.q_norm(q), self.k_norm(k)
         if context.rotary is not None:
             q, k = rotate(q, context.rotary), rotate(k, context.rotary)
+        mask = context.mask
         if state is not None:
             assert isinstance(state, KeyValues)
-            k, v = state.extend(k, v, context.keep)
-        mixed = attend(q, k, v, context.mask, self.weights if self.training else 0.0)
+            k, v, mask = state.extend(k, v, context.keep, mask)
+        mixed = attend(q, k, v, mask, self.weights if self.training else 0.0)
         return F.dropout(self.out(mixed.transpose(1, 2).flatten(2)), self.dropout, self.training)
 
-    def state(self, batch: int, slots: int, like: Tensor) -> KeyValues:
-        """Zeros for `slots` keys and values."""
-        shape = (batch, self.heads, slots, self.head_dim)
-        return KeyValues(like.new_zeros(shape), like.new_zeros(shape))
+    def state(self, batch: int, slots: int, like: Tensor, keeping: Keeping = EXACT) -> KeyValues:
+        """Room for `slots` keys and values."""
+        return keeping.build((batch, self.heads, slots, self.head_dim), like)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from ..nn.modulation import Triple, modulate
 from ..nn.norm import Norm
 from ..nn.reading import Reader
 from ..slots import Source
-from .base import Context, Mixer, State
+from .base import Context, Mixer
+from .keeping import State
 
 
 class TransformerBlock(nn.Module):

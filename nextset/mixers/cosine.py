@@ -18,8 +18,8 @@ from ..errors import UsageError
 from ..nn.attend import attend
 from ..nn.precision import at_least_float32
 from ..nn.rotary import rotate
-from .attention import KeyValues
-from .base import Context, Mixer, MixerModule, State
+from .base import Context, Mixer, MixerModule
+from .keeping import EXACT, Keeping, KeyValues, State
 
 FIRST, LARGEST = math.log(4), math.log(100)
 
@@ -44,16 +44,16 @@ class CosineAttentionModule(MixerModule):
         q, k = (q * sharp).to(v.dtype), k.to(v.dtype)
         if context.rotary is not None:
             q, k = rotate(q, context.rotary), rotate(k, context.rotary)
+        mask = context.mask
         if state is not None:
             assert isinstance(state, KeyValues)
-            k, v = state.extend(k, v, context.keep)
-        mixed = attend(q, k, v, context.mask, self.dropout if self.training else 0.0, scale=1.0)
+            k, v, mask = state.extend(k, v, context.keep, mask)
+        mixed = attend(q, k, v, mask, self.dropout if self.training else 0.0, scale=1.0)
         return F.dropout(self.out(mixed.transpose(1, 2).flatten(2)), self.dropout, self.training)
 
-    def state(self, batch: int, slots: int, like: Tensor) -> KeyValues:
-        """Zeros for `slots` keys and values."""
-        shape = (batch, self.heads, slots, self.head_dim)
-        return KeyValues(like.new_zeros(shape), like.new_zeros(shape))
+    def state(self, batch: int, slots: int, like: Tensor, keeping: Keeping = EXACT) -> KeyValues:
+        """Room for `slots` keys and values."""
+        return keeping.build((batch, self.heads, slots, self.head_dim), like)
 
 
 @dataclass(frozen=True)

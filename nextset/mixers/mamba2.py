@@ -21,7 +21,8 @@ from ..nn.norm import RMSNorm
 from ..nn.precision import at_least_float32
 from ..nn.ssd import scan, step
 from ..slots import SlotTable, visible
-from .base import Context, Mixer, MixerModule, State
+from .base import Context, Mixer, MixerModule
+from .keeping import EXACT, Keeping, State
 
 
 class Recurrence(State):
@@ -95,7 +96,7 @@ class Mamba2Module(MixerModule):
             state.inputs.copy_(padded[..., padded.shape[-1] - past :])
         return self.conv(padded).transpose(1, 2)
 
-    def state(self, batch: int, slots: int, like: Tensor) -> Recurrence:
+    def state(self, batch: int, slots: int, like: Tensor, keeping: Keeping = EXACT) -> Recurrence:
         """Zeros, however many slots there will be."""
         inner, mixed, heads = self.split
         memory = like.new_zeros(

@@ -13,6 +13,7 @@ from nextset.conditions import Text
 from nextset.decode import Constant, Guidance, Interval, Linear, decode
 from nextset.decode.loop import Clamp
 from nextset.layout import Tokens
+from nextset.mixers import Keeping
 from nextset.noise import Noise
 from nextset.orders import Random
 from nextset.wirings import Queries
@@ -136,9 +137,9 @@ def test_the_cache_is_allocated_once(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[tuple[int, int]] = []
     inner = model.network.backbone.cache
 
-    def cache(batch: int, slots: int, like: torch.Tensor) -> Any:
+    def cache(batch: int, slots: int, like: torch.Tensor, keeping: Keeping) -> Any:
         made.append((batch, slots))
-        return inner(batch, slots, like)
+        return inner(batch, slots, like, keeping)
 
     monkeypatch.setattr(model.network.backbone, "cache", cache)
     model.generate(conditions(model, 3), guidance=2.0)

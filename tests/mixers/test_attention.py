@@ -10,7 +10,8 @@ from torch import Tensor
 from nextset import UsageError
 from nextset.layout import grid
 from nextset.mixers import Attention, Context
-from nextset.mixers.attention import AttentionModule, KeyValues
+from nextset.mixers.attention import AttentionModule
+from nextset.mixers.keeping import Whole
 from nextset.nn.rotary import Rotary, rotate
 from nextset.slots import NEVER, Mask, SlotTable
 
@@ -80,7 +81,7 @@ def test_passing_slots_leave_no_trace() -> None:
         out = attention(x[:, start:end], Context(None, mask, keep), state)
         torch.testing.assert_close(out, whole[:, start:end], rtol=1e-10, atol=1e-12)
         kept = np.concatenate([kept, np.arange(start, start + keep)])
-    assert isinstance(state, KeyValues)
+    assert isinstance(state, Whole)
     assert state.kept == 3
 
 
