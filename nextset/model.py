@@ -6,75 +6,53 @@ Legend: B batch, C channels, H height, W width. Images are float (B, C, H, W) in
 from __future__ import annotations
 
 import collections
-import dataclasses
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import folders
 from .blueprint import blueprints
 from .conditions import Conditioning
-from .decode import Decoding, Guidance, decode, unmask
+from .decode import Guidance, decode, unmask
 from .decode.guidance import guidance as as_guidance
 from .decode.loop import Clamp
 from .errors import UsageError
 from .heads.base import Picker
+from .inference import Inference, sharing
 from .layout import Tokens, blank
+from .mixers import EXACT, Keeping
 from .noise import Noise
 from .orders import Adaptive
+from .partial import Partial
 from .system import System
 from .tokenizers.absent import missing
-
-
-@dataclasses.dataclass(frozen=True)
-class Partial:
-    """A picture being written: what `decoding` knows after a step."""
-
-    decoding: Decoding
-    model: Model
-
-    @property
-    def step(self) -> int:
-        """Steps done."""
-        return self.decoding.step
-
-    @property
-    def steps(self) -> int:
-        """Steps in all."""
-        return self.decoding.steps
-
-    @torch.inference_mode()
-    def images(self) -> Tensor:
-        """The pictures so far (B, C, H, W): known parts decoded, the rest mid-grey; of a pyramid the scales that are whole."""
-        known = self.decoding.known
-        whole = sum(bool(known[..., :end].all()) for end in self.model.system.layout.ends)
-        if 0 < whole < len(self.model.system.layout.blocks):
-            sketch = self.model.tokenizer.sketch(self.decoding.tokens, whole)
-            if sketch is not None:
-                return F.interpolate(sketch, self.model.system.size, mode="bilinear").clamp(-1, 1)
-        known = known.expand(len(self.decoding.tokens), -1) if known.ndim == 1 else known
-        images = self.model.decode(self.decoding.tokens)
-        shown = self.model.system.layout.painted(known, self.model.system.size)
-        return torch.where(shown[:, None], images, torch.zeros_like(images))
+from .tokenizers.base import TokenizerModule
 
 
 class Model(nn.Module):
-    """A network and its tokenizer. The tokenizer is frozen: `nextset train-tokenizer` trains it beforehand."""
+    """A network and its tokenizer. The tokenizer is frozen: `nextset train-tokenizer` trains it beforehand.
+
+    A model `for_inference` says so in `inference`; it draws and scores, and can do nothing else.
+    """
+
+    inference: Inference | None = None
 
     def __init__(self, system: System) -> None:
         super().__init__()
         self.system = system
         self.about: Mapping[str, Any] = {}  # where official weights came from, saved along with them
         self.tokenizer = system.tokenizer.build().eval().requires_grad_(False)
+        self.painter: TokenizerModule | None = None  # decodes in place of the tokenizer, in models for inference
         self.network = system.network(self.tokenizer)
 
     def train(self, mode: bool = True) -> Self:
-        """Training mode of the network; the tokenizer stays as it is."""
+        """Training mode of the network; the tokenizer stays as it is. Raises UsageError for a model for inference."""
+        if mode:
+            self._whole("train")
         super().train(mode)
         self.tokenizer.eval()
         return self
@@ -94,7 +72,8 @@ class Model(nn.Module):
     @torch.no_grad()
     def decode(self, tokens: Tokens) -> Tensor:
         """Images (B, C, H, W) in [-1, 1] of tokens."""
-        return self.tokenizer.decode(tokens).clamp(-1, 1)
+        painter = self.painter or self.tokenizer
+        return painter.decode(tokens).to(torch.float32).clamp(-1, 1)
 
     def loss(
         self, images: Tensor | Tokens, condition: Any = None, seed: int = 0, progress: float = 1.0
@@ -227,6 +206,7 @@ class Model(nn.Module):
 
         Raises UsageError where the weights do not fit it, as tables of positions do not fit another number of sites.
         """
+        self._whole("under")
         with blueprints():
             model = Model(system)
         try:
@@ -271,12 +251,32 @@ class Model(nn.Module):
                 drawn = network.head.draw(noise, layout.sites)
                 states = decode(network, plan, start, conditions, schedule, pick, drawn, clamp)
         for state in states:
-            yield Partial(state, self)
+            yield Partial(state, self.system, self)
 
     def _unguided(self, prepared: Tensor, against: Tensor | None) -> Conditioning:
         """The half that guidance leads away from: no condition, or the one `against`."""
         part = self.network.condition
         found: Conditioning = part.null(prepared) if against is None else part(against)
+        return found
+
+    def for_inference(
+        self,
+        *,
+        dtype: str = "float32",
+        quantize: str | None = None,
+        compile: bool = False,
+        keeping: Keeping = EXACT,
+    ) -> Model:
+        """A model that draws the same faster, on the device where this one is; this one stays as it is.
+
+        `dtype` of weights: "float32" (exact up to rounding), "bfloat16" or "float16"; `quantize` "int8" for linear layers;
+        `compile` by torch.compile; `keeping` how attention keeps the past. `nextset.inference` says what these mean on which device.
+        """
+        inference = Inference(dtype, quantize, compile, keeping)
+        self._whole("for_inference")
+        found = sharing(self).eval()
+        found.network, found.painter = inference.apply(self.network, self.tokenizer)
+        found.inference = inference
         return found
 
     # -- keeping
@@ -286,6 +286,7 @@ class Model(nn.Module):
 
         `state` is saved in place of the model's own weights where it is given (averaged or gathered ones).
         """
+        self._whole("save_pretrained")
         state = self.state_dict() if state is None else state
         return folders.save_folder(
             Path(folder), {"system": self.system.to_dict(), **self.about}, state, str(self.system)
@@ -308,6 +309,12 @@ class Model(nn.Module):
         return folders.push(self.save_pretrained, repo, private, token)
 
     # -- the door
+
+    def _whole(self, method: str) -> None:
+        if self.inference is not None:
+            raise UsageError(
+                f"{method}: a model for inference has packed weights; use the one that for_inference() was called on"
+            )
 
     def _tokens(self, images: Tensor | Tokens) -> Tokens:
         if not isinstance(images, Tokens):

@@ -27,6 +27,7 @@ LEVELS = (
     ("folders",),
     ("checkpoints",),
     ("system",),
+    ("inference", "partial"),
     ("model", "account", "pretrained"),
     ("family",),
     ("systems",),

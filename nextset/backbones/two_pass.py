@@ -43,7 +43,7 @@ class Reader(nn.Module):
         self.feedforward_norm = RMSNorm(spec.dim, spec.eps)
         self.feedforward = SwiGLU(spec.dim, round_up(8 * spec.dim // 3, spec.hidden_multiple), spec.dropout)
 
-    def forward(self, x: Tensor, memory: tuple[Tensor, Tensor], rotary: tuple[Tensor, Tensor], mask: Mask) -> Tensor:
+    def forward(self, x: Tensor, memory: tuple[Tensor, Tensor], rotary: Tensor, mask: Mask) -> Tensor:
         """(B, Q, D) to (B, Q, D), given keys and values (B, H, T, d)."""
         q = rotate(self.query(self.query_norm(x)).unflatten(-1, (self.heads, -1)).transpose(1, 2), rotary)
         read = self.out(attend(q, *memory, mask).transpose(1, 2).flatten(2))

@@ -84,7 +84,7 @@ class Sample:
         model = self.drawing.changed(load(source))
         job = self.job(model)
         out.begin(job)
-        self.drawing.place(model, share)
+        model = self.drawing.place(model, share)
         with _stoppable(out):
             drawn = draw(model, job, out, self.drawing.batch, share)
             if self.gif is not None and share.rank == 0:
@@ -97,7 +97,7 @@ class Sample:
         """The job of a model that is still as it was loaded."""
         system = model.system
         labels, how = chosen(self.classes, system), (self.drawing.guidance_of(system), self.drawing.pick_of(system))
-        return Job(identity(model), labels, self.count, self.drawing.seed, *how, self.drawing.dtype)
+        return Job(identity(model), labels, self.count, self.drawing.seed, *how, self.drawing.arithmetic)
 
     def _report(self, out: Output, drawn: Drawn) -> dict[str, Any]:
         paths = [] if drawn.missing else [out.path]
@@ -178,7 +178,7 @@ class Edit:
         else:
             assert self.mask is not None, "checked before"
             image, mask = read_given(path, self.mask, system.size, system.tokenizer.channels, self.resize)
-        self.drawing.place(model)
+        model = self.drawing.place(model)
         start = time.perf_counter()
         drawn = torch.cat([self._draw(model, image, mask, first) for first in range(0, self.count, self.drawing.batch)])
         seconds = time.perf_counter() - start

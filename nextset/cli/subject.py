@@ -77,7 +77,7 @@ class Checkpoint(Subject):
 
     def place(self) -> None:
         """Brings the model to its device."""
-        self.drawing.place(self.model)
+        self.model = self.drawing.place(self.model)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -93,7 +93,7 @@ class Checkpoint(Subject):
             "condition": "caption" if self.captioned else "label",
             "guidance": words(self.guidance),
             "sampling": words(self.pick),
-            "dtype": self.drawing.dtype,
+            "dtype": self.drawing.arithmetic,
             "channels": channels,
             "size": (height, width),
         }

@@ -37,8 +37,8 @@ class Pick(Spec):
             raise UsageError(f"top_p must be in (0, 1], got {self.top_p}")
 
     def __call__(self, logits: Tensor, uniform: Tensor) -> Tensor:
-        """Ids (...) from logits (..., V) and uniform numbers (...)."""
-        unseen = bool(self.sizes) and logits.shape[-2] not in self.sizes
+        """Ids (B, n, ...) from logits (B, n, ..., V) and uniform numbers (B, n, ...)."""
+        unseen = bool(self.sizes) and uniform.shape[1] not in self.sizes
         if self.temperature == 0 or self.top_k == 1 or unseen:
             return logits.argmax(-1)
         return invert(self.probabilities(logits), uniform)
@@ -46,10 +46,11 @@ class Pick(Spec):
     def probabilities(self, logits: Tensor) -> Tensor:
         """The distribution that is drawn from, (..., V)."""
         logits = logits / self.temperature if self.temperature != 1 else logits
-        if 0 < self.top_k < logits.shape[-1]:
+        few = 0 < self.top_k < logits.shape[-1]
+        if few:
             logits = keep_top_k(logits, self.top_k)
         if self.top_p < 1:
-            logits = keep_top_p(logits, self.top_p)
+            logits = keep_top_p(logits, self.top_p, self.top_k if few else 0)
         return logits.softmax(-1)
 
 
@@ -59,12 +60,21 @@ def keep_top_k(logits: Tensor, k: int) -> Tensor:
     return logits.masked_fill(logits < least, -torch.inf)
 
 
-def keep_top_p(logits: Tensor, p: float) -> Tensor:
-    """Everything outside the smallest set of likeliest ids with probability above `p` becomes -inf (Holtzman et al. 2020)."""
-    ordered, index = logits.sort(-1, descending=True)
-    before = ordered.softmax(-1).cumsum(-1).roll(1, -1)
+def keep_top_p(logits: Tensor, p: float, k: int = 0) -> Tensor:
+    """Everything outside the smallest set of likeliest ids with probability above `p` becomes -inf (Holtzman et al. 2020).
+
+    Where all but the `k` largest, and those that tie with the least of them, are -inf already, only these `k` are sorted.
+    """
+    ordered, index = logits.topk(k, dim=-1) if k else logits.sort(-1, descending=True)
+    shares = (ordered - logits.logsumexp(-1, keepdim=True)).exp()
+    before = shares.cumsum(-1).roll(1, -1)
     before[..., 0] = 0
-    return logits.masked_fill(torch.zeros_like(logits, dtype=torch.bool).scatter(-1, index, before > p), -torch.inf)
+    dropped = before > p
+    if not k:
+        return logits.masked_fill(torch.zeros_like(dropped).scatter(-1, index, dropped), -torch.inf)
+    # what ties with the least of the k comes after it, and stays or goes together
+    rest = torch.where(shares.sum(-1, keepdim=True) > p, ordered.new_tensor(-torch.inf), logits)
+    return rest.scatter(-1, index, ordered.masked_fill(dropped, -torch.inf))
 
 
 def invert(probabilities: Tensor, uniform: Tensor) -> Tensor:

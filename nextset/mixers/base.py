@@ -21,7 +21,7 @@ from .keeping import EXACT, Keeping, State
 class Context:
     """What a mixer may know about the slots beside their contents: positions, mask, and how many leading slots to keep."""
 
-    rotary: tuple[Tensor, Tensor] | None
+    rotary: Tensor | None
     mask: Mask
     keep: int = 0
 

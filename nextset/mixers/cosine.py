@@ -37,7 +37,7 @@ class CosineAttentionModule(MixerModule):
     def forward(self, x: Tensor, context: Context, state: State | None = None) -> Tensor:
         """(B, L, D) to (B, L, D)."""
         bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
-        heads = F.linear(x, self.qkv.weight, bias).unflatten(-1, (3, self.heads, self.head_dim))
+        heads = (self.qkv(x) + bias).unflatten(-1, (3, self.heads, self.head_dim))
         q, k, v = heads.permute(2, 0, 3, 1, 4)  # each (B, H, L, d)
         sharp = at_least_float32(self.scale).clamp_max(LARGEST).exp()[:, None, None]
         q, k = (F.normalize(at_least_float32(part), dim=-1) for part in (q, k))

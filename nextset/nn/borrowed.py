@@ -25,7 +25,12 @@ class Borrowed(nn.Module):
             raise UsageError(f"a table of shape {self.shape} is needed to share it, but the one there is has {found}")
         self._matrix = matrix
 
+    @property
+    def matrix(self) -> Tensor:
+        """What was lent, (V, D)."""
+        assert self._matrix is not None, "nothing was lent yet"
+        return self._matrix()
+
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) to (..., V)."""
-        assert self._matrix is not None, "nothing was lent yet"
-        return F.linear(x, self._matrix())
+        return F.linear(x, self.matrix)

@@ -34,7 +34,7 @@ class Reading(nn.Module):
     def read(self, q: Tensor, source: Source, dropout: float = 0.0) -> Tensor:
         """What queries (B, H, L, d) read of a source (B, T, E), (B, L, D); `dropout` acts on that in training."""
         bias = torch.cat([torch.zeros_like(self.v_bias), self.v_bias])
-        heads = F.linear(source.values, self.keys_values.weight, bias).unflatten(-1, (2, self.heads, -1))
+        heads = (self.keys_values(source.values) + bias).unflatten(-1, (2, self.heads, -1))
         k, v = heads.permute(2, 0, 3, 1, 4)  # each (B, H, T, d)
         mixed = attend(q, k, v, source.mask)
         return F.dropout(self.out(mixed.transpose(1, 2).flatten(2)), dropout, self.training)

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from ..errors import UsageError
 from ..layout import Layout
 from ..spec import Spec
-
-Tables = tuple[Tensor, Tensor]  # cosines and sines, each (L, head_dim) or (B, 1, L, head_dim)
+from .precision import at_least_float32
 
 
 class Placed(Protocol):
@@ -32,9 +31,9 @@ class Placed(Protocol):
 
 
 class Rotary(nn.Module):
-    """Cosines and sines of every site of a layout, kept in float32 whatever the weights are cast to.
+    """e^(i angle) of every site of a layout and channel pair, in single precision whatever the weights are cast to.
 
-    A slot without a site gets zeros, not the identity: its rotated queries and keys vanish, so it is attended to with logit 0
+    A slot without a site gets zeros, not 1: its rotated queries and keys vanish, so it is attended to with logit 0
     and attends evenly. Published LlamaGen weights were trained with that.
     """
 
@@ -46,24 +45,21 @@ class Rotary(nn.Module):
                 f"rotary positions on {axes} axes need a head width that {2 * axes} divides, got {head_dim}"
             )
         self.layout, self.head_dim, self.base = layout, head_dim, base
-        self._tables: dict[torch.device, tuple[Tensor, Tensor]] = {}
+        self._tables: dict[torch.device, Tensor] = {}
 
-    def forward(self, site: Tensor, target: Tensor | None = None) -> Tables:
-        """Tables for slots at `site` (L,) or (B, L), -1 for none, wherever they look: (L, head_dim) or (B, 1, L, head_dim)."""
+    def forward(self, site: Tensor, target: Tensor | None = None) -> Tensor:
+        """Turns of slots at `site` (L,) or (B, L), -1 for none, wherever they look: complex64 (L, head_dim / 2) or (B, 1, L, head_dim / 2)."""
         if site.device not in self._tables:
-            cos, sin = self._table()
-            self._tables[site.device] = cos.to(site.device), sin.to(site.device)
-        cos, sin = (table[site] for table in self._tables[site.device])  # index -1 is the last row, the absent one
-        return (cos, sin) if site.ndim == 1 else (cos[:, None], sin[:, None])
+            self._tables[site.device] = self._table().to(site.device)
+        turns = self._tables[site.device][site]  # index -1 is the last row, the absent one
+        return turns if site.ndim == 1 else turns[:, None]
 
-    def _table(self) -> tuple[Tensor, Tensor]:
+    def _table(self) -> Tensor:
         part = self.head_dim // len(self.layout.axes)
         frequencies = self.base ** (-torch.arange(0, part, 2, dtype=torch.float32) / part)
-        angles = self.layout.coordinates()[:, :, None] * frequencies
-        angles = angles.flatten(1).repeat_interleave(2, dim=1)  # (N, head_dim): one angle for both channels of a pair
-        sign = torch.tensor([-1.0, 1.0]).repeat(self.head_dim // 2)
-        absent = torch.zeros(1, self.head_dim)
-        return torch.cat([angles.cos(), absent]), torch.cat([angles.sin() * sign, absent])
+        angles = (self.layout.coordinates()[:, :, None] * frequencies).flatten(1)  # (N, head_dim / 2)
+        turns = torch.complex(angles.cos(), angles.sin())
+        return torch.cat([turns, turns.new_zeros(1, self.head_dim // 2)])
 
 
 class RotaryPair(nn.Module):
@@ -80,18 +76,16 @@ class RotaryPair(nn.Module):
             )
         self.each = Rotary(layout, head_dim // 2, base)
 
-    def forward(self, site: Tensor, target: Tensor | None = None) -> Tables:
-        """Tables for slots at `site` that predict `target`, (L,) or (B, L), -1 for none."""
+    def forward(self, site: Tensor, target: Tensor | None = None) -> Tensor:
+        """Turns of slots at `site` that predict `target`, (L,) or (B, L), -1 for none."""
         assert target is not None, "the slots of a wiring say what they predict"
-        own, next_ = self.each(site), self.each(target)
-        return torch.cat([own[0], next_[0]], dim=-1), torch.cat([own[1], next_[1]], dim=-1)
+        return torch.cat([self.each(site), self.each(target)], dim=-1)
 
 
-def rotate(x: Tensor, tables: Tables) -> Tensor:
-    """Turns each channel pair of `x` (B, heads, L, head_dim) by its slot's angle, in the precision of the tables."""
-    cos, sin = tables
-    swapped = x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
-    return (x * cos + swapped * sin).to(x.dtype)
+def rotate(x: Tensor, turns: Tensor) -> Tensor:
+    """Turns each channel pair of `x` (B, heads, L, head_dim) by its slot's angle, as one complex number, in at least single precision."""
+    pairs = torch.view_as_complex(at_least_float32(x).unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)
 
 
 @dataclass(frozen=True)

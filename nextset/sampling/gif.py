@@ -11,7 +11,7 @@ from torch import Tensor
 from ..errors import UsageError
 from ..evaluate.samples import grid_image
 from ..files import write_atomically
-from ..model import Partial
+from ..partial import Partial
 
 SHOWN = 256  # pixels that a small picture is enlarged to
 

@@ -20,7 +20,7 @@ from ..spec import Spec
 class Job(Spec):
     """`count` pictures of the model with the hash `model`; picture i has the class classes[i mod len(classes)], none where empty.
 
-    Picture i draws from the stream (seed, i), whatever else is drawn beside it. `dtype` is that of the network: it, the batch
+    Picture i draws from the stream (seed, i), whatever else is drawn beside it. `dtype` is that of the network, and what was quantized: it, the batch
     and the device decide how sums round, so with other ones a picture may now and then differ where a draw was close.
     """
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UsageError
@@ -37,7 +36,7 @@ class CodedModule(WiringModule):
         """Condition slots as they come, then positions and mapped codes."""
         ids = plan.to_ranks(tokens, call.held)
         vectors = self.vectors_of(ids) if ids.ndim == 2 else self.vectors_of(ids).sum(2)
-        mapped = F.linear(vectors.to(self.project.weight.dtype), self.project.weight, self.codes * self.project.bias)
+        mapped = self.project(vectors.to(self.project.weight.dtype)) + (self.codes - 1) * self.project.bias
         return call.arrange(prefix, mapped + self.position[plan.perm[..., call.held]])
 
 

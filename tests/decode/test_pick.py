@@ -76,6 +76,26 @@ def test_the_id_that_crosses_the_threshold_is_kept() -> None:
     assert keep_top_p(shuffled, 0.6).isfinite().tolist() == [[False, True, False, True]]
 
 
+@pytest.mark.parametrize("k", [1, 3, 7])
+def test_the_k_largest_are_sorted_alone(k: int) -> None:
+    """After top-k, top-p need not sort everything; ids that tie with the last of the k stay or go together."""
+    logits = keep_top_k(torch.randn(50, 20).double(), k)
+    for p in (0.1, 0.5, 0.9):
+        assert torch.equal(keep_top_p(logits, p, k), keep_top_p(logits, p))
+    tied = torch.tensor([[0.4, 0.2, 0.2, 0.2]]).double().log()
+    for p, kept in ((0.3, 1), (0.5, 2), (0.9, 4)):
+        assert keep_top_p(tied, p, 2).isfinite().sum() == kept
+
+
+def test_steps_of_unusual_sizes_take_the_likeliest() -> None:
+    """Sites are counted, whether they have one code or several."""
+    logits = torch.randn(2, 4, 3, 9)
+    for part in (logits, logits[:, :, 0]):
+        numbers = torch.rand(part.shape[:-1])
+        assert torch.equal(Pick(sizes=(4,))(part, numbers), Pick()(part, numbers))
+        assert torch.equal(Pick(sizes=(3,))(part, numbers), part.argmax(-1))
+
+
 def test_a_threshold_that_is_met_exactly_is_crossed_by_the_next() -> None:
     """Four equal ids and 0.5: the third is the first above."""
     assert keep_top_p(torch.zeros(1, 4), 0.5).isfinite().sum() == 3

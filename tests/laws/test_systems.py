@@ -371,3 +371,28 @@ def test_bfloat16(name: str) -> None:
     rounded = model.loss(images, condition)["loss"].item()
     assert abs(rounded - exact) < 0.05 * exact  # 8 bits of mantissa, a few layers, logits of a few units
     assert model.generate(condition, seed=1).isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_for_inference(name: str, dtype: str) -> None:
+    """A model for inference draws what the model draws, to the bit in float32, and leaves that as it is; in few bits nearly so."""
+    model = lively(tiny(name))
+    condition = conditions(model, 3)
+    weights = {key: value.clone() for key, value in model.state_dict().items()}
+    expected = model.generate(condition, seed=5)
+    fast = model.for_inference(dtype=dtype)
+    drawn = fast.generate(condition, seed=5)
+    if dtype == "float32":
+        assert same(model, drawn, expected)
+    else:
+        images = random_images(model, 3)
+        torch.manual_seed(0)
+        exact = model.eval().loss(images, condition)["loss"].item()
+        torch.manual_seed(0)
+        assert abs(fast.loss(images, condition)["loss"].item() - exact) < 0.05 * exact  # as in `test_bfloat16`
+        assert drawn.isfinite().all()
+    assert all(torch.equal(value, weights[key]) for key, value in model.state_dict().items())
+    assert torch.equal(model.generate(condition, seed=5), expected)
+    for refused in (lambda: fast.train(), lambda: fast.save_pretrained("nowhere"), lambda: fast.for_inference()):
+        with pytest.raises(UsageError, match="for_inference"):
+            refused()

@@ -27,7 +27,7 @@ def inputs() -> Tensor:
     return torch.randn(BATCH, LENGTH, DIM).double()
 
 
-def written_out(attention: AttentionModule, x: Tensor, seen: Tensor, rotary: tuple[Tensor, Tensor] | None) -> Tensor:
+def written_out(attention: AttentionModule, x: Tensor, seen: Tensor, rotary: Tensor | None) -> Tensor:
     """softmax(q k^T / sqrt(d)) v, head by head; head h reads the keys of group h // (heads / groups)."""
     d, heads, groups = attention.head_dim, attention.heads, attention.groups
     q, k, v = attention.qkv(x).split([heads * d, groups * d, groups * d], dim=-1)

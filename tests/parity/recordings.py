@@ -210,8 +210,7 @@ def decimal(digits: str) -> float:
 
 def turns(rotary: Rotary, site: Tensor) -> Tensor:
     """Rows of an official table of rotary positions for slots at `site` (L,), -1 for none: (L, pairs of channels, cosine and sine)."""
-    cos, sin = rotary(site)
-    return torch.stack([cos[:, ::2], sin[:, 1::2]], dim=-1)
+    return torch.view_as_real(rotary(site))
 
 
 def numbers(constructor: str) -> dict[str, int]:

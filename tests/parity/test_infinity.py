@@ -269,9 +269,9 @@ def test_positions(golden: Golden) -> None:
     for layout in (golden.layout, whole):
         rotary = backbone.turning.build(layout, 2 * theirs.shape[-1], backbone.rotary_base)
         assert isinstance(rotary, Rotary)
-        cos, sin = rotary(torch.arange(layout.sites))
-        near(cos[:, ::2], theirs[0, : layout.sites], LATENTS)
-        near(sin[:, 1::2], theirs[1, : layout.sites], LATENTS)
+        turns = rotary(torch.arange(layout.sites))
+        near(turns.real, theirs[0, : layout.sites], LATENTS)
+        near(turns.imag, theirs[1, : layout.sites], LATENTS)
 
 
 @pytest.mark.parametrize("name", RUNS)
