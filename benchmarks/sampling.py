@@ -1,4 +1,4 @@
-"""Drawing tokens: `Model.stream`, as `generate` runs it before any pixel is painted, against the loop of `plain.py`.
+"""Drawing tokens: `Model.stream`, as `generate` runs it before any pixel is painted, against the loop of `plain`.
 
 Both take the likeliest token at every step, and must write the same ones. The limit of a step is reading every weight of backbone
 and head, and the filled half of the cache on average; or the products.
@@ -23,7 +23,7 @@ from nextset.tokenizers.vq import VQ
 
 from . import MILLISECONDS, Row
 from .machine import Limit, Machine
-from .plain import PlainLlama
+from .plain.llamagen import PlainLlama
 from .rounds import alternate, timed
 
 SCALE = 4.0

@@ -1,4 +1,4 @@
-"""Steps of training: `Trainer`, as `nextset train` runs it, against the loop of `plain.py`, on the same batches.
+"""Steps of training: `Trainer`, as `nextset train` runs it, against the loop of `plain`, on the same batches.
 
 Both clip, step AdamW and average the weights; both must give the same loss before the first step. The limit is three times the
 products of the forward pass (four where activations are recomputed), or reading and writing weights, gradients, moments and
@@ -30,7 +30,7 @@ from nextset.train.run import Setup
 
 from . import PER_SECOND, Row
 from .machine import Limit, Machine
-from .plain import PlainLlama, PlainTraining
+from .plain.llamagen import PlainLlama, PlainTraining
 from .rounds import alternate
 
 KEPT = 5  # numbers of a weight: itself, its gradient, two moments, its average

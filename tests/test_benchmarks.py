@@ -18,7 +18,7 @@ import nextset
 from benchmarks import MILLISECONDS, PER_SECOND, Row
 from benchmarks.__main__ import main
 from benchmarks.machine import Limit, Machine
-from benchmarks.plain import PlainLlama, PlainTraining
+from benchmarks.plain.llamagen import PlainLlama, PlainTraining
 from benchmarks.rounds import alternate, times_faster
 from benchmarks.sampling import SCALE, drawn, race
 from benchmarks.training import agree
