@@ -141,10 +141,11 @@ class Batch:
         samples = self.samples
         halves = self._computed(samples)
         self._answer(samples, [sample.call.predicted(halves[sample]) for sample in samples])
-        done = []
         for sample in samples:
             sample.run.seen += sample.call.keep
             sample.step += 1
+        done = []
+        for sample in samples:  # now that all know what they have kept: rows move
             if sample.step == sample.steps:
                 self.leave(sample)
                 done.append(sample)
