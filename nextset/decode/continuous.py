@@ -88,15 +88,6 @@ class Batch:
     def check(self, sample: Sample) -> None:
         """Raises UsageError for a sample that would never fit, or that cannot share its calls with others."""
         run = sample.run
-        if sample.width > self.capacity:
-            raise UsageError(
-                f"rows={self.capacity} is too few for a guided sample, which takes two; use rows=2 or more, or guidance=1"
-            )
-        room = room_of(self.network, run.script)
-        if room > self.slots:
-            raise UsageError(
-                f"order: its steps need {room} slots, but rows have {self.slots}; name the order when making the engine: orders=[...]"
-            )
         if run.seam is not None:
             raise UsageError(
                 "guidance: hidden vectors of samples that share a batch cannot be guided inside the backbone; use Constant(scale)"
@@ -108,6 +99,15 @@ class Batch:
         if self._mixed and any(call.parts is None for call in run.script.steps):
             raise UsageError(
                 "samples cannot share a backbone where recurrent and attending mixers take turns; use Model.generate"
+            )
+        if sample.width > self.capacity:
+            raise UsageError(
+                f"rows={self.capacity} is too few for a guided sample, which takes two; use rows=2 or more, or guidance=1"
+            )
+        room = room_of(self.network, run.script)
+        if room > self.slots:
+            raise UsageError(
+                f"order: its steps need {room} slots, but rows have {self.slots}; name the order when making the engine: orders=[...]"
             )
 
     def fits(self, sample: Sample) -> bool:

@@ -6,6 +6,7 @@ Legend: B rows, L slots of the call, l of one row, T slots of the longest row, D
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -29,7 +30,7 @@ class Row:
     half: int
     seen: int
 
-    @property
+    @functools.cached_property
     def widths(self) -> tuple[int, ...]:
         """How many slots have a value and how many are queries; or of both together, where that makes no difference."""
         length = self.slots.x.shape[1]
