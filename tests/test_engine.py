@@ -32,6 +32,7 @@ ORDERS: dict[str, tuple[Order, ...]] = {
     "rar": (),
     "randar": (Random(4), Random(7), Random()),
     "par": (Regions(1, 2),),
+    "infinity": (),
     "arpg": (Random(5, Falling(Cosine())), Random(9), Raster()),
     "sets+readers+mamba": (Random(5), Raster()),
 }

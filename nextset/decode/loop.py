@@ -1,4 +1,4 @@
-"""The engine: draws a plan step by step through a cached network.
+"""The loop: draws a plan step by step through a cached network.
 
 Legend: B samples, N sites, K steps. With guidance the conditional and unconditional halves run in one pass of 2B rows; once
 no later step is guided, the second half is dropped. A head may ask the network several times in a step (`HeadModule.answer`).
