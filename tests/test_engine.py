@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from benchmarks import continuous
 from nextset import Engine, Model, Pick, System, UsageError
 from nextset.backbones import Stacked
 from nextset.conditions import Text
 from nextset.decode import Inside, Interval, Linear
-from nextset.mixers import Mamba2, Ragged
+from nextset.mixers import EXACT, Keeping, Mamba2, Ragged
+from nextset.mixers.keeping import Whole
 from nextset.model import Partial
 from nextset.nn.masking import Cosine
 from nextset.orders import Confidence, Falling, Order, Random, Raster, Regions
@@ -248,6 +250,34 @@ def test_systems_that_cannot_share(system: System, word: str) -> None:
         Engine(lively(system)).submit(None)
 
 
+@dataclass(frozen=True)
+class Halved(Keeping):
+    """Another way to keep keys and values."""
+
+    def build(self, shape: tuple[int, int, int, int], like: Tensor) -> Whole:
+        """In half precision."""
+        return EXACT.build(shape, like.half())
+
+
+def test_another_keeping_is_refused() -> None:
+    """Not silently exchanged for the exact one."""
+    model = lively(BASE)
+    model.network.keeping = Halved()
+    with pytest.raises(UsageError, match="Halved"):
+        Engine(model)
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_bfloat16(autocast: bool) -> None:
+    """Weights or computation in bfloat16: requests are drawn to the end."""
+    model = lively(tiny("randar"))
+    engine = Engine(model if autocast else model.to(torch.bfloat16), 4)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        for request in requests(model.system, 4):
+            engine.submit(**request)
+        assert all(partial.images().isfinite().all() for _, partial in engine.run())
+
+
 def test_an_order_needs_room() -> None:
     """Rows have room for the orders that were named, and no more."""
     model = lively(replace(tiny("randar"), order=Random(4)))
@@ -298,3 +328,16 @@ def test_a_row_that_moves_is_copied_once(monkeypatch: pytest.MonkeyPatch) -> Non
     assert moves == []
     assert engine.cancel(0)
     assert moves == [(1, 0, 2)] * len(engine._batch._states)
+
+
+def test_the_benchmark_serves_all_alike() -> None:
+    """Both servers write the same tokens; clocks go on from the first arrival, and nobody is done before it came."""
+    model = lively(continuous.system(quick=True))
+    coming = continuous.requests(6, 3, rate=1e4, seed=0)
+    assert [r.arrival for r in coming] == sorted(r.arrival for r in coming)
+    ours, theirs = continuous.together(Engine(model, 4), coming), continuous.one_by_one(model, coming)
+    assert all(torch.equal(a, b) for a, b in zip(ours.tokens, theirs.tokens, strict=True))
+    for served in (ours, theirs):
+        assert all(0 < latency <= served.end - r.arrival for latency, r in zip(served.latencies, coming, strict=True))
+    figures = continuous.compare(model, 4, 2)
+    assert (figures.requests, figures.rows, figures.same) == (4, 2, 4)

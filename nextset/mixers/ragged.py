@@ -34,8 +34,8 @@ class Ragged(Shared, KeyValues):
         """Views of the slots up to the longest row, which `mask`, dense, hides from the others. What stays, `places` decide later."""
         assert mask.dense is not None, "rows of different lengths need a mask each"
         row, at = self.places.row, self.places.at[:, : k.shape[2]]
-        self.k[row, :, at] = k.transpose(1, 2)
-        self.v[row, :, at] = v.transpose(1, 2)
+        for kept, new in ((self.k, k), (self.v, v)):
+            kept[row, :, at] = new.transpose(1, 2).to(kept.dtype)  # under autocast they come narrower
         end = mask.dense.shape[-1]
         return self.k[:, :, :end], self.v[:, :, :end], mask
 
