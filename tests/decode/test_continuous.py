@@ -81,7 +81,7 @@ def test_padding_is_in_nobodys_way() -> None:
 
 
 def test_rows_fill_up_by_themselves() -> None:
-    """Each from its own place on; what lies beyond the longest is not shown."""
+    """Each from its own place on; what lies beyond the longest is not shown. A row that is moved leaves nothing of the one before it."""
     places = Places()
     state = Ragged(torch.zeros(3, 1, 6, 1), torch.zeros(3, 1, 6, 1), places)
     places.set(torch.tensor([[1, 2], [3, 5]]))
@@ -90,6 +90,7 @@ def test_rows_fill_up_by_themselves() -> None:
     keys, values, _ = state.rows(1, 3).extend(k, -k, 0, mask)
     assert keys[:, 0, :, 0].tolist() == [[0, 1, 2, 0], [0, 0, 0, 3]]
     assert torch.equal(values, -keys)
+    state.k[0] = torch.nan
     state.move(2, 0, 4)
     assert state.k[:, 0, :, 0].tolist() == [[0, 0, 0, 3, 0, 0], [0, 1, 2, 0, 0, 0], [0, 0, 0, 3, 0, 4]]
     state.clear(2)
