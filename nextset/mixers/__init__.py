@@ -5,8 +5,9 @@ from .base import Cache, Context, Mixer, MixerModule
 from .biased import BiasedAttention
 from .block import TransformerBlock
 from .cosine import CosineAttention
-from .keeping import EXACT, Exact, Keeping, KeyValues, State
+from .keeping import EXACT, Exact, Keeping, KeyValues, Shared, State
 from .mamba2 import Mamba2
+from .ragged import Places, Ragged
 
 __all__ = [
     "EXACT",
@@ -21,6 +22,9 @@ __all__ = [
     "Mamba2",
     "Mixer",
     "MixerModule",
+    "Places",
+    "Ragged",
+    "Shared",
     "State",
     "TransformerBlock",
 ]

@@ -22,6 +22,22 @@ class State(ABC):
         """The state of the first `batch` samples alone, sharing memory."""
 
 
+class Shared(State, ABC):
+    """A state whose rows belong to samples that come and go, each at a step of its own."""
+
+    @abstractmethod
+    def rows(self, start: int, end: int) -> Shared:
+        """The state of these rows alone, sharing memory."""
+
+    @abstractmethod
+    def move(self, source: int, target: int, kept: int) -> None:
+        """Row `target` becomes a copy of row `source`, of which `kept` slots count."""
+
+    @abstractmethod
+    def clear(self, row: int) -> None:
+        """Makes a row empty, for the next sample."""
+
+
 class KeyValues(State, ABC):
     """Keys and values of what earlier calls kept."""
 

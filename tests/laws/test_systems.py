@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nextset import Model, Pick, System, UsageError
+from nextset import Engine, Model, Pick, System, UsageError
 from nextset.decode import Constant, Guidance, Interval
 from nextset.layout import Tokens, line
 from nextset.wirings import Call
@@ -214,6 +214,27 @@ def test_stream_ends_in_generate(name: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*kept sites")
+def test_reproducible_in_company(name: str) -> None:
+    """Law 6: a sample is the same picture in a batch with others that came earlier or later and are guided otherwise."""
+    model = lively(tiny(name))
+    condition, scales = (
+        conditions(model, 4),
+        [2.0, 1.0, Interval(3.0, 1, 3), None] if guidable(model.system) else [None] * 4,
+    )
+    try:
+        engine = Engine(model, rows=5)
+    except UsageError as error:
+        pytest.skip(f"an engine refuses it: {error}")
+    found = {}
+    for index, scale in enumerate(scales):
+        engine.submit(condition[index : index + 1], seed=7, first=index, guidance=scale)
+        found |= engine.step()
+    found |= engine.run()
+    for index, scale in enumerate(scales):
+        expected = model.generate(condition[index : index + 1], seed=7, first=index, guidance=scale)
+        assert same(model, found[index].images(), expected)
+
+
 def test_edit_keeps_what_it_is_given(name: str) -> None:
     """Outside the mask nothing changes; with everything masked the result is a fresh sample. Without places it is refused."""
     model = lively(tiny(name))
