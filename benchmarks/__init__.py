@@ -47,7 +47,7 @@ class Row:
     @staticmethod
     def of(what: Case, tokens: int, ours: Sequence[float], other: Sequence[float] | None, limit: Limit) -> Row:
         """From the seconds per round of ours and of the other, each of `tokens` tokens."""
-        ratios = times_faster(ours, other) if other else (None, None, None)
+        ratio, lowest, highest = times_faster(ours, other) if other else (None, None, None)
         figures = (median(ours), median(other) if other else None, limit.seconds)
         shown, against, least = (None if s is None else what.figure(s, tokens) for s in figures)
         assert shown is not None
@@ -61,7 +61,9 @@ class Row:
             what.unit,
             shown,
             against,
-            *ratios,
+            ratio,
+            lowest,
+            highest,
             least,
             limit.bound,
             median(ours) / limit.seconds,

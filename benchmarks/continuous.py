@@ -1,18 +1,16 @@
 """Requests that come at random: one running batch (`nextset.Engine`) against one picture after the other (`Model.stream`).
 
 Arrivals are Poisson, so fast that the second server never catches up. Time is counted, not waited for: a server's clock goes on by the
-seconds that it computes, and jumps to the next arrival where there is nothing to do. Both write tokens, and no pixel is painted.
+seconds that it computes, and jumps to the next arrival where there is nothing to do. Both write tokens, and no pixel is painted. The limit
+counts each weight once a step of one request, and the products of all (two of three requests are guided, which doubles theirs).
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import random
 import statistics
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -20,9 +18,15 @@ import torch
 from torch import Tensor
 
 from nextset import Engine, Model, Pick, System, spec
+from nextset.account import account
+from nextset.conditions import Label
 from nextset.errors import NextsetError
 from nextset.heads import Categorical
 from nextset.tokenizers.vq import VQ
+
+from . import MILLISECONDS, Case, Row
+from .machine import Machine
+from .variants import weight_bytes
 
 T = TypeVar("T")
 AGREEING = 0.9  # products of other shapes round differently, and one token in a great many is drawn at such a distance
@@ -46,25 +50,6 @@ class Served:
     tokens: list[Tensor]
     latencies: list[float]
     end: float
-
-
-@dataclass(frozen=True)
-class Figures:
-    """Both servers on the same requests.
-
-    `rate` of arrivals and throughputs are in pictures a second, latencies mean seconds; `ratio` is how many times the throughput is that
-    of one after the other; of `requests`, `same` got the very same tokens from both.
-    """
-
-    requests: int
-    rows: int
-    rate: float
-    throughput: float
-    throughput_alone: float
-    ratio: float
-    latency: float
-    latency_alone: float
-    same: int
 
 
 def system(quick: bool) -> System:
@@ -129,28 +114,36 @@ def together(engine: Engine, coming: Sequence[Request]) -> Served:
     return Served([tokens for tokens, _ in found], [latency for _, latency in found], now)
 
 
-def compare(model: Model, count: int, rows: int, load: float = LOAD, seed: int = 0) -> Figures:
-    """Serves the same requests twice. Raises NextsetError where the servers write different tokens."""
+def rows(machine: Machine, quick: bool, only: str = "") -> Iterator[Row]:
+    """LlamaGen-B as it is, and for inference; both servers have the same model. Raises NextsetError where tokens differ."""
+    torch.manual_seed(0)
+    model = system(quick).build().eval()
+    count, room = (8, 4) if quick else (16, 32)
+    for variant, served in (("float32", model.for_inference()), ("bfloat16", model.for_inference(dtype="bfloat16"))):
+        if only in variant:
+            yield compare(served, variant, count, room, machine)
+
+
+def compare(model: Model, variant: str, count: int, room: int, machine: Machine) -> Row:
+    """Serves the same requests twice."""
     first = {"condition": 0, "guidance": 2.0}
     alone(model, first)
-    rate = load / timed(lambda: alone(model, first))[1]
-    classes = model.system.condition.classes  # type: ignore[attr-defined]
-    coming = requests(count, classes, rate, seed)
-    ours, theirs = together(Engine(model, rows), coming), one_by_one(model, coming)
+    rate = LOAD / timed(lambda: alone(model, first))[1]
+    condition = model.system.condition
+    assert isinstance(condition, Label)
+    coming = requests(count, condition.classes, rate, seed=0)
+    ours, theirs = together(Engine(model, room), coming), one_by_one(model, coming)
     same = sum(torch.equal(a, b) for a, b in zip(ours.tokens, theirs.tokens, strict=True))
     if same < AGREEING * count:
         raise NextsetError(f"only {same} of {count} requests got the same tokens from both; the times mean nothing")
-    throughput, before = (count / (served.end - coming[0].arrival) for served in (ours, theirs))
+    both = [[served.end - coming[0].arrival] for served in (ours, theirs)]
     latency, waited = (statistics.mean(served.latencies) for served in (ours, theirs))
-    return Figures(count, rows, rate, throughput, before, throughput / before, latency, waited, same)
-
-
-def measure(quick: bool = False) -> Figures:
-    """48 requests in 16 rows, or a few of a tiny system to see that all runs."""
-    torch.manual_seed(0)
-    count, rows = (8, 4) if quick else (48, 16)
-    return compare(system(quick).build().eval(), count, rows)
-
-
-if __name__ == "__main__":
-    print(json.dumps(dataclasses.asdict(measure("--quick" in sys.argv)), indent=1))
+    note = f"{same} of {count} the same; mean latency {latency:.1f} s, one by one {waited:.1f} s"
+    case = Case(
+        "continuous", f"{count} requests, {LOAD:g} in the time of one", MILLISECONDS, variant, "one by one", note
+    )
+    tokens, network, costs = count * model.system.layout.sites, model.network, account(model.system)
+    least = machine.limit(
+        costs.steps * weight_bytes(network.backbone, network.head), 5 / 3 * count * costs.multiply_adds, variant
+    )
+    return Row.of(case, tokens, both[0], both[1], least)

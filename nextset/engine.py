@@ -19,9 +19,10 @@ from .decode.loop import Run
 from .errors import UsageError
 from .heads.base import Picker
 from .layout import Tokens, blank
-from .model import Model, Partial
+from .model import Model
 from .noise import Noise
 from .orders import Adaptive, Order
+from .partial import Partial
 
 
 class Engine:
@@ -186,4 +187,6 @@ class Engine:
         plan, layout = sample.run.plan, self.model.system.layout
         known = torch.zeros(plan.perm.shape, dtype=torch.bool, device=plan.perm.device)
         known.scatter_(-1, plan.perm[..., : plan.starts[sample.step]], True)
-        return Partial(Decoding(Tokens(sample.run.tokens, layout), known, sample.step, sample.steps), self.model)
+        return Partial(
+            Decoding(Tokens(sample.run.tokens, layout), known, sample.step, sample.steps), self.model.system, self.model
+        )

@@ -255,10 +255,7 @@ class Model(nn.Module):
     def asked(
         self, condition: Any, negative: Any, scales: tuple[float, ...]
     ) -> tuple[Conditioning, Conditioning | None]:
-        """The embedded condition of one sample and, where a step of these scales is guided, what it is guided away from.
-
-        Raises UsageError naming `condition` or `negative`.
-        """
+        """The embedded condition of one sample and, where a step of these scales is guided, what it is guided away from."""
         return self._conditions(self._prepared(condition, 1), self._negative(negative, 1), scales)
 
     def _conditions(

@@ -11,14 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks import continuous
 from nextset import Engine, Model, Pick, System, UsageError
 from nextset.backbones import Stacked
 from nextset.conditions import Text
 from nextset.decode import Inside, Interval, Linear
 from nextset.mixers import EXACT, Keeping, Mamba2, Ragged
 from nextset.mixers.keeping import Whole
-from nextset.model import Partial
+from nextset.partial import Partial
 from nextset.nn.masking import Cosine
 from nextset.orders import Confidence, Falling, Order, Random, Raster, Regions
 from tests.decode.test_loop import Watched
@@ -328,16 +327,3 @@ def test_a_row_that_moves_is_copied_once(monkeypatch: pytest.MonkeyPatch) -> Non
     assert moves == []
     assert engine.cancel(0)
     assert moves == [(1, 0, 2)] * len(engine._batch._states)
-
-
-def test_the_benchmark_serves_all_alike() -> None:
-    """Both servers write the same tokens; clocks go on from the first arrival, and nobody is done before it came."""
-    model = lively(continuous.system(quick=True))
-    coming = continuous.requests(6, 3, rate=1e4, seed=0)
-    assert [r.arrival for r in coming] == sorted(r.arrival for r in coming)
-    ours, theirs = continuous.together(Engine(model, 4), coming), continuous.one_by_one(model, coming)
-    assert all(torch.equal(a, b) for a, b in zip(ours.tokens, theirs.tokens, strict=True))
-    for served in (ours, theirs):
-        assert all(0 < latency <= served.end - r.arrival for latency, r in zip(served.latencies, coming, strict=True))
-    figures = continuous.compare(model, 4, 2)
-    assert (figures.requests, figures.rows, figures.same) == (4, 2, 4)

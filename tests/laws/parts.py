@@ -43,7 +43,7 @@ from nextset.decode import (
 from nextset.errors import UsageError
 from nextset.heads import Categorical, DepthTransformer, Diffusion, Epsilon, Flow, Head, Independent, Staged, Tied
 from nextset.layout import Continuous, Discrete, Layout, Tokens, grid, line, pyramid, video
-from nextset.mixers import Attention, BiasedAttention, CosineAttention, Mamba2, Mixer
+from nextset.mixers import Keeping, Attention, BiasedAttention, CosineAttention, Mamba2, Mixer
 from nextset.nn.diffusion import Even, Strided
 from nextset.nn.embedding import CodeVectors, Table
 from nextset.nn.feedforward import GEGLU, MLP
