@@ -7,6 +7,9 @@ from .block import TransformerBlock
 from .cosine import CosineAttention
 from .keeping import EXACT, Exact, Keeping, KeyValues, State
 from .mamba2 import Mamba2
+from .rounded import Int8, Narrow
+from .window import Window
+from .words import keeping_of
 
 __all__ = [
     "EXACT",
@@ -16,11 +19,15 @@ __all__ = [
     "Context",
     "CosineAttention",
     "Exact",
+    "Int8",
     "Keeping",
     "KeyValues",
     "Mamba2",
     "Mixer",
     "MixerModule",
+    "Narrow",
     "State",
     "TransformerBlock",
+    "Window",
+    "keeping_of",
 ]
