@@ -17,9 +17,9 @@ from nextset.conditions import Text
 from nextset.decode import Inside, Interval, Linear
 from nextset.mixers import EXACT, Keeping, Mamba2, Ragged
 from nextset.mixers.keeping import Whole
-from nextset.partial import Partial
 from nextset.nn.masking import Cosine
 from nextset.orders import Confidence, Falling, Order, Random, Raster, Regions
+from nextset.partial import Partial
 from tests.decode.test_loop import Watched
 from tests.laws.requests import asked
 from tests.laws.toys import BASE, lively, tiny

@@ -8,6 +8,9 @@ from .cosine import CosineAttention
 from .keeping import EXACT, Exact, Keeping, KeyValues, Shared, State
 from .mamba2 import Mamba2
 from .ragged import Places, Ragged
+from .rounded import Int8, Narrow
+from .window import Window
+from .words import keeping_of
 
 __all__ = [
     "EXACT",
@@ -17,6 +20,7 @@ __all__ = [
     "Context",
     "CosineAttention",
     "Exact",
+    "Int8",
     "Keeping",
     "KeyValues",
     "Mamba2",
@@ -25,6 +29,9 @@ __all__ = [
     "Places",
     "Ragged",
     "Shared",
+    "Narrow",
     "State",
     "TransformerBlock",
+    "Window",
+    "keeping_of",
 ]
