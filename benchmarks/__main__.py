@@ -16,20 +16,21 @@ from nextset.errors import NextsetError, UsageError
 from . import NAMES, Row, check, rows
 from .machine import Machine
 
-HEAD = ("benchmark", "case", "unit", "ours", "plain", "ratio", "limit", "from limit")
+HEAD = ("case", "ours is", "unit", "ours", "other", "is", "times as fast", "limit", "from limit", "note")
 
 
 def cells(row: Row) -> tuple[str, ...]:
     """A row of the table."""
-    ratio = f"{row.ratio:.2f} ({row.lowest:.2f} to {row.highest:.2f})"
-    figures = (f"{row.ours:,.4g}", f"{row.plain:,.4g}", ratio, f"{row.limit:,.4g} ({row.bound})")
-    return (row.benchmark, row.case, row.unit, *figures, f"{row.distance:.1f}x")
+    ratio = "" if row.ratio is None else f"{row.ratio:.2f} ({row.lowest:.2f} to {row.highest:.2f})"
+    other = "" if row.other is None else f"{row.other:,.4g}"
+    figures = (f"{row.ours:,.4g}", other, row.against, ratio, f"{row.limit:,.4g} ({row.bound})", f"{row.distance:.1f}x")
+    return (f"{row.benchmark}: {row.case}", row.variant, row.unit, *figures, row.note)
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Runs what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed, ours beside plain torch.")
-    parser.add_argument("names", nargs="*", help=f"which: {', '.join(NAMES)} (default: all)")
+    parser.add_argument("names", nargs="*", help=f"which: {', '.join(NAMES)} (default: all), or NAME:PART")
     parser.add_argument("--quick", action="store_true", help="small sizes and few rounds, to see that all runs")
     parser.add_argument("--threads", type=int, default=0, help="threads of torch (default: its own choice)")
     parser.add_argument("--json", action="store_true", help="print JSON")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 from collections.abc import Callable
@@ -9,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+
+from nextset.inference import has_bfloat16
+from nextset.nn.packed import Float16Linear, Int8Linear, has_fbgemm
 
 from .rounds import timed
 
@@ -27,7 +31,8 @@ class Limit:
 
 @dataclass(frozen=True)
 class Machine:
-    """Facts, bytes read per second, and float32 multiply-adds per second, both measured with the threads in use."""
+    """Facts, bytes read per second, and multiply-adds per second in float32 and in what models for inference multiply, all measured
+    with the threads in use."""
 
     cpu: str
     cores: int
@@ -35,24 +40,31 @@ class Machine:
     torch: str
     bytes_per_second: float
     multiply_adds_per_second: float
+    bfloat16_per_second: float
+    int8_per_second: float
 
     @staticmethod
     def measured() -> Machine:
         """This one."""
-        rates = _bytes_per_second(), _multiply_adds_per_second()
+        rates = (_bytes_per_second(), *_multiply_adds_per_second())
         return Machine(_cpu(), os.cpu_count() or 1, torch.get_num_threads(), torch.__version__, *rates)
 
-    def limit(self, read: float, multiply_adds: float) -> Limit:
+    def limit(self, read: float, multiply_adds: float, variant: str = "float32") -> Limit:
         """The least time for work that reads so many bytes and multiplies so often, each at the measured rate and at once."""
-        memory, arithmetic = read / self.bytes_per_second, multiply_adds / self.multiply_adds_per_second
+        rates = {"float32": self.multiply_adds_per_second, "bfloat16": self.bfloat16_per_second}
+        memory, arithmetic = (
+            read / self.bytes_per_second,
+            multiply_adds / (rates | {"int8": self.int8_per_second})[variant],
+        )
         return Limit(memory, "memory") if memory > arithmetic else Limit(arithmetic, "arithmetic")
 
     def __str__(self) -> str:
         """The facts in a line."""
-        facts = f"{self.cpu}, {self.cores} cores, {self.threads} threads, torch {self.torch}, float32"
+        facts = f"{self.cpu}, {self.cores} cores, {self.threads} threads, torch {self.torch}"
         return (
             f"{facts}; reads {self.bytes_per_second / 1e9:.1f} GB/s, "
-            f"{self.multiply_adds_per_second / 1e9:.0f} billion multiply-adds/s"
+            f"{self.multiply_adds_per_second / 1e9:.0f} billion multiply-adds/s in float32, {self.bfloat16_per_second / 1e9:.0f} with "
+            f"weights of 16 bits, {self.int8_per_second / 1e9:.0f} in int8"
         )
 
 
@@ -75,7 +87,15 @@ def _bytes_per_second() -> float:
     return source.nbytes / seconds
 
 
-def _multiply_adds_per_second() -> float:
-    """Of one large product of matrices."""
+def _multiply_adds_per_second() -> tuple[float, float, float]:
+    """Of one large product of matrices: in float32, and as layers of models for inference do it with bfloat16 and with int8."""
     left, right, out = (torch.randn(SIDE, SIDE) for _ in range(3))
-    return SIDE**3 / _best(lambda: torch.mm(left, right, out=out))
+    seconds = narrow = whole = _best(functools.partial(torch.mm, left, right, out=out))
+    with torch.inference_mode():
+        if has_bfloat16():
+            narrow = _best(functools.partial(torch.mm, left.bfloat16(), right.bfloat16()))
+        elif has_fbgemm():
+            narrow = _best(functools.partial(Float16Linear(right, None), left))
+        if has_fbgemm():
+            whole = _best(functools.partial(Int8Linear(right, None), left))
+    return SIDE**3 / seconds, SIDE**3 / narrow, SIDE**3 / whole

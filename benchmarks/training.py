@@ -1,8 +1,9 @@
 """Steps of training: `Trainer`, as `nextset train` runs it, against the loop of `plain`, on the same batches.
 
-Both clip, step AdamW and average the weights; both must give the same loss before the first step. The limit is three times the
-products of the forward pass (four where activations are recomputed), or reading and writing weights, gradients, moments and
-average once.
+Both clip, step AdamW and average the weights; both must give the same loss before the first step. Of the large systems ours steps
+alone, on random tokens: forward, backward and AdamW. The limit is three times the products of the forward pass (four where
+activations are recomputed), or reading and writing weights, gradients, moments and average once. Peak memory is what the process
+held at its highest, weights, gradients and moments included.
 """
 
 from __future__ import annotations
@@ -23,15 +24,18 @@ from nextset.account import count, multiply_adds
 from nextset.backbones import Llama
 from nextset.errors import NextsetError
 from nextset.heads import Categorical
+from nextset.layout import Discrete
 from nextset.mixers import Attention
 from nextset.system import Network
 from nextset.train import Options, Recipe, set_up_generator
+from nextset.train.phase import optimiser
 from nextset.train.run import Setup
 
-from . import PER_SECOND, Row
+from . import PER_SECOND, Case, Row
+from .growth import highest
 from .machine import Limit, Machine
 from .plain.llamagen import PlainLlama, PlainTraining
-from .rounds import alternate
+from .rounds import alternate, timed
 
 KEPT = 5  # numbers of a weight: itself, its gradient, two moments, its average
 # random output weights: a zero matrix gives every network one loss
@@ -40,16 +44,25 @@ MIDDLE = replace(DIGITS, size=(16, 16), backbone=Llama(384, 8, Attention(6)))
 """8 layers of 384 on digits enlarged to 256 tokens."""
 
 
-def rows(machine: Machine, quick: bool) -> Iterator[Row]:
-    """Two sizes, with and without recomputed activations."""
+LARGE = {"llamagen/b": 2, "var/d16": 1, "mar/b": 1, "rar/b": 1, "arpg/l": 1, "aim/b": 1}
+"""Published sizes, and how many pictures they step on."""
+
+
+def rows(machine: Machine, quick: bool, only: str = "") -> Iterator[Row]:
+    """Two sizes against the plain loop, then large ones; all with and without recomputed activations."""
     cases = [("llamagen/digits, batch 64", DIGITS, 64, 5)]
     cases += [] if quick else [("8 layers of 384, 256 tokens, batch 8", MIDDLE, 8, 3)]
-    for name, system, batch, steps in cases:
+    for name, system, batch, steps in (case for case in cases if only in case[0]):
         for checkpointing in (False, True):
             case = f"{name}, checkpointing" if checkpointing else name
             yield race(
-                case, system, Recipe(batch=batch), checkpointing, (1 if quick else steps, 2 if quick else 5), machine
+                case, system, Recipe(batch=batch), checkpointing, (1 if quick else steps, 2 if quick else 3), machine
             )
+    for name, batch in ((name, batch) for name, batch in LARGE.items() if only in name):
+        system = spec(f"{name.partition('/')[0]}/tiny" if quick else name)
+        for checkpointing in (False, True):
+            case = f"{name}, batch {batch}" + (", checkpointing" if checkpointing else "")
+            yield alone(case, system, batch, checkpointing, machine)
 
 
 def race(
@@ -70,7 +83,34 @@ def race(
             "plain": functools.partial(plain.rehearse, functools.partial(batches, setup), steps),
         }
         seconds = alternate(contestants, rounds, case)
-    return Row.of(("training", case, PER_SECOND), recipe.batch * setup.tokens, seconds, limit)
+    return Row.of(
+        Case("training", case, PER_SECOND), recipe.batch * setup.tokens, seconds["ours"], seconds["plain"], limit
+    )
+
+
+def alone(case: str, system: System, batch: int, checkpointing: bool, machine: Machine) -> Row:
+    """A step on random tokens, after a first one."""
+    torch.manual_seed(0)
+    before = highest()
+    network, unit = system.network(), system.tokenizer.unit
+    network.backbone.checkpointing = checkpointing
+    shape = (batch, system.layout.sites)
+    tokens = torch.randint(unit.vocab, shape) if isinstance(unit, Discrete) else torch.randn(*shape, unit.dim)
+    labels = network.condition.prepare(torch.arange(batch) % 3, None, tokens.device)
+    forward = multiply_adds(lambda: network.eval()(tokens, labels, 0))
+    optimizer = optimiser(network.train(), Recipe(batch=batch))
+
+    def step() -> None:
+        optimizer.zero_grad()
+        network(tokens, labels, 0)["loss"].backward()
+        optimizer.step()
+
+    step()
+    seconds = [timed(step)()]
+    limit = machine.limit(2 * (KEPT - 1) * 4 * count(network), (4 if checkpointing else 3) * forward)
+    note = f"peak {(highest(clear=False) - before) / 1e9:.2f} GB"
+    case_of = Case("training", case, PER_SECOND, note=note)
+    return Row.of(case_of, batch * system.layout.sites, seconds, None, limit)
 
 
 def batches(setup: Setup) -> Iterator[tuple[Tensor, Tensor]]:

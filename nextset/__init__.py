@@ -2,6 +2,7 @@
 
 from .catalogue import names, spec
 from .decode import Pick
+from .engine import Engine
 from .errors import NextsetError, UsageError
 from .layout import Layout, Tokens
 from .model import Model
@@ -11,6 +12,7 @@ from .weights import load, load_official
 __version__ = "0.1.0"
 
 __all__ = [
+    "Engine",
     "Layout",
     "Model",
     "NextsetError",

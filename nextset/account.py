@@ -24,14 +24,15 @@ from .conditions import Condition
 from .heads import HeadModule, Noisy
 from .heads.base import Read
 from .layout import Discrete, blank
-from .mixers import Cache
+from .mixers import EXACT, Cache, Int8, Keeping
 from .noise import Noise
 from .orders import Adaptive, Plan
-from .slots import PREFIX, Mask, Slots
+from .slots import BLANK, PREFIX, Mask, Slots
 from .system import Network, System
 from .wirings.base import Call
 
 META = torch.device("meta")
+HALF = torch.bfloat16
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Account:
 
     `tokens` counts ids, or vectors, over all sites. `multiply_adds` are those of drawing one unguided image with a cache (every
     slot once, every query against all that the cache then holds; a guided step costs twice as much), `decoder_multiply_adds`
-    those of turning its tokens into pixels. The cache is that of one image.
+    those of turning its tokens into pixels. The cache is that of one image, under `EXACT` unless its field says int8; `cache_read`
+    says what the last step and all steps together read of it (`caching`).
     """
 
     parameters: int
@@ -52,6 +54,20 @@ class Account:
     decoder_multiply_adds: int
     cache_bytes_float32: int
     cache_bytes_bfloat16: int
+    cache_bytes_int8: int
+    cache_read_last_bfloat16: int
+    cache_read_total_bfloat16: int
+
+
+@dataclass(frozen=True)
+class Caching:
+    """Bytes of the cache of one unguided image, and those that each step reads of what earlier calls kept (a guided step twice as many).
+
+    Read is what is stored, once a layer and asking of the network, whatever masks hide; copies in another dtype come on top.
+    """
+
+    bytes: int
+    reads: tuple[int, ...]
 
 
 def account(system: System) -> Account:
@@ -60,6 +76,7 @@ def account(system: System) -> Account:
         tokenizer = system.tokenizer.build().eval()
         network = system.network(tokenizer).eval()
     drawing = _Drawing(network)
+    wide, narrow, int8 = (drawing.caching(*how) for how in ((EXACT, torch.float32), (EXACT, HALF), (Int8(), HALF)))
     unit, sites = system.tokenizer.unit, system.layout.sites
     return Account(
         parameters=count(network),
@@ -69,9 +86,19 @@ def account(system: System) -> Account:
         steps=len(drawing.plan.sizes),
         multiply_adds=drawing.multiply_adds(),
         decoder_multiply_adds=multiply_adds(lambda: tokenizer.decode(drawing.tokens)),
-        cache_bytes_float32=drawing.cache_bytes(torch.float32),
-        cache_bytes_bfloat16=drawing.cache_bytes(torch.bfloat16),
+        cache_bytes_float32=wide.bytes,
+        cache_bytes_bfloat16=narrow.bytes,
+        cache_bytes_int8=int8.bytes,
+        cache_read_last_bfloat16=narrow.reads[-1],
+        cache_read_total_bfloat16=sum(narrow.reads),
     )
+
+
+def caching(system: System, keeping: Keeping, dtype: torch.dtype = HALF) -> Caching:
+    """What `keeping` makes of the cache of a system with weights of `dtype`. Raises UsageError where its parts do not fit."""
+    with META:
+        network = system.network(system.tokenizer.build().eval()).eval()
+    return _Drawing(network).caching(keeping, dtype)
 
 
 def count(module: nn.Module) -> int:
@@ -96,6 +123,7 @@ class _Drawing:
         self.script = network.script(self.plan.sizes, META)
         self.tokens = blank(system.tokenizer.unit, system.layout, 1, META)
         self.sampling: dict[int, int] = {}
+        self.asked: dict[tuple[int, ...], int] = {}
         self.prepared = _nothing_asked(system.condition, self.width)
         with torch.inference_mode():
             self.conditioning = network.condition(self.prepared)
@@ -127,17 +155,33 @@ class _Drawing:
         confident = isinstance(self.system.order, Adaptive) and self.system.order.confident
         (head.rated if confident else head.sample)(hidden, None, 1.0, self.drawn, self.system.pick)
 
-    def cache_bytes(self, dtype: torch.dtype) -> int:
-        """Of all tensors that the states of a cache hold, where the weights are of `dtype`."""
-        cache = self._cache(dtype)
-        states = cache.states if cache else ()
-        return sum(v.nbytes for state in states for v in vars(state).values() if isinstance(v, Tensor))
+    def caching(self, keeping: Keeping, dtype: torch.dtype) -> Caching:
+        """Bytes held once every call has found room, and read step by step."""
+        cache = self._cache(dtype, keeping)
+        if cache is None:
+            return Caching(0, (0,) * len(self.plan.sizes))
+        reads, held = [], 0
+        for index, call in enumerate(self.script.steps):
+            passing = len(call.table) if self.network.backbone.passing else int((call.table.holds != BLANK).sum())
+            cache.reserve(held, passing)
+            first, held = cache.read(held), held + call.keep
+            reads.append(first + (self._asked(index) - 1) * cache.read(held))
+        return Caching(cache.nbytes, tuple(reads))
 
-    def _cache(self, dtype: torch.dtype = torch.float32) -> Cache | None:
+    def _asked(self, index: int) -> int:
+        """How often the head asks the network in a step."""
+        kind = _kind(self.script.steps[index])
+        if type(self.network.head).answer is HeadModule.answer:
+            return 1
+        if kind not in self.asked:
+            self._cost(index, 0)
+        return self.asked[kind]
+
+    def _cache(self, dtype: torch.dtype = torch.float32, keeping: Keeping = EXACT) -> Cache | None:
         if not any(call.keep for call in self.script.steps):
             return None
         backbone = self.network.backbone
-        return backbone.cache(1, self.script.room(backbone.passing), self.conditioning.prefix.to(dtype))
+        return backbone.cache(1, self.script.room(backbone.passing), self.conditioning.prefix.to(dtype), keeping)
 
     def _cost(self, index: int, held: int) -> int:
         """Of one step after others that left `held` slots in the cache."""
@@ -150,12 +194,12 @@ class _Drawing:
         first = self.script.steps[index]
         calls = itertools.chain([first], itertools.repeat(self.script.again[index] if first.keep else first))
         known: dict[Call, tuple[Tensor, int]] = {}
-        repeated = 0
+        repeated = asked = 0
 
         def ask(noisy: Noisy | None = None, read: Read | None = None) -> tuple[Tensor, Tensor | None]:
             """Calls asked over and over are computed once, and counted as often as they are asked."""
-            nonlocal repeated
-            call = next(calls)
+            nonlocal repeated, asked
+            call, asked = next(calls), asked + 1
             if call in known and read is None:
                 repeated += known[call][1]
                 return known[call][0], None
@@ -181,6 +225,7 @@ class _Drawing:
         if type(network.head).answer is HeadModule.answer:  # asked once, and then the number of sites decides
             return multiply_adds(ask) + self._sampling(len(first.table.predicted))
         once = multiply_adds(lambda: network.head.answer(ask, 1.0, self.drawn[:, first.ranks], self.system.pick))
+        self.asked[_kind(first)] = asked
         return once + repeated
 
     def _sampling(self, sites: int) -> int:

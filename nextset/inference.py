@@ -60,16 +60,17 @@ class Inference(Spec):
         network, painter = sharing(network).eval(), tokenizer
         device = next(network.parameters()).device.type
         narrow, fbgemm = DTYPES[self.dtype], device == "cpu" and has_fbgemm()
+        native = narrow != torch.float32 and (not fbgemm or (narrow == torch.bfloat16 and has_bfloat16()))
         network.keeping = self.keeping
         if self.quantize:
             pack(network, Int8Linear if fbgemm else Int8Weights, SMALLEST)
-        if narrow == torch.float32:
-            if device == "cpu" and torch.backends.mkldnn.is_available():
-                pack(network, Float32Linear)
-        elif fbgemm and not (narrow == torch.bfloat16 and has_bfloat16()):
-            pack(network, Float16Linear)
-        else:
+        if native and not (self.quantize and fbgemm):  # FBGEMM takes activations in float32 alone
             network = copy.deepcopy(network).to(narrow)  # parameters are cast where they are
+        elif narrow != torch.float32:
+            pack(network, Float16Linear)
+        elif device == "cpu" and torch.backends.mkldnn.is_available():
+            pack(network, Float32Linear)
+        if native:
             painter = _channels_last(copy.deepcopy(tokenizer).to(narrow))
         if self.compile:
             painter = sharing(painter)

@@ -237,8 +237,7 @@ class Model(nn.Module):
             counts = order.counts(layout) if isinstance(order, Adaptive) else order.sizes(layout)
             scales = schedule.scales(counts)
             _check_inside(schedule, system)
-            guided = any(scale != 1.0 for scale in scales)
-            conditions = network.condition(prepared), self._unguided(prepared, against) if guided else None
+            conditions = self._conditions(prepared, against, scales)
             if isinstance(order, Adaptive):
                 chooser = order.chooser(layout, noise)
                 drawn = network.head.draw(noise, chooser.drafts * layout.sites).unflatten(1, (-1, layout.sites))
@@ -253,11 +252,19 @@ class Model(nn.Module):
         for state in states:
             yield Partial(state, self.system, self)
 
-    def _unguided(self, prepared: Tensor, against: Tensor | None) -> Conditioning:
-        """The half that guidance leads away from: no condition, or the one `against`."""
+    def asked(
+        self, condition: Any, negative: Any, scales: tuple[float, ...]
+    ) -> tuple[Conditioning, Conditioning | None]:
+        """The embedded condition of one sample and, where a step of these scales is guided, what it is guided away from."""
+        return self._conditions(self._prepared(condition, 1), self._negative(negative, 1), scales)
+
+    def _conditions(
+        self, prepared: Tensor, against: Tensor | None, scales: tuple[float, ...]
+    ) -> tuple[Conditioning, Conditioning | None]:
         part = self.network.condition
-        found: Conditioning = part.null(prepared) if against is None else part(against)
-        return found
+        if all(scale == 1.0 for scale in scales):
+            return part(prepared), None
+        return part(prepared), part.null(prepared) if against is None else part(against)
 
     def for_inference(
         self,

@@ -12,14 +12,18 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from nextset import System, catalogue
-from nextset.account import account
-from nextset.backbones import Llama
+from nextset.account import account, caching
+from nextset.backbones import Llama, TwoPass
 from nextset.backbones.llama import LlamaModule
 from nextset.conditions import Unconditional
 from nextset.layout import Layout
-from nextset.mixers import EXACT, Attention, Context, Keeping, Mixer, MixerModule, State
+from nextset.mixers import EXACT, Attention, Cache, Context, Int8, Keeping, Mixer, MixerModule, Narrow, State
+from nextset.mixers import Window as Recent
+from nextset.mixers.keeping import Whole
+from nextset.mixers.window import Ring
 from nextset.noise import Noise
 from nextset.orders import Confidence, Order, Plan, Random
+from nextset.slots import Mask
 from nextset.tokenizers.vq import VQ
 from nextset.wirings import Masked, Queries
 
@@ -119,6 +123,74 @@ def test_it_is_what_the_paper_and_pencil_give() -> None:
     assert counted.cache_bytes_float32 == depth * 2 * dim * sites * 4
     assert counted.cache_bytes_bfloat16 == counted.cache_bytes_float32 // 2
     assert counted.decoder_multiply_adds == 0
+    heads, earlier = 2, sum(range(sites))
+    assert counted.cache_bytes_int8 == depth * 2 * sites * (dim + 4 * heads)
+    assert counted.cache_read_last_bfloat16 == depth * 2 * dim * (sites - 1) * 2
+    assert counted.cache_read_total_bfloat16 == depth * 2 * dim * earlier * 2
+
+
+KEEPINGS = (EXACT, Narrow("bfloat16"), Int8(), Recent(3, 1))
+KEPT = {
+    "tiny": TINY,
+    "several sites a step": SYSTEMS["several sites a step"],
+    "a memory and its readers": replace(
+        SYSTEMS["several sites a step"], backbone=TwoPass(16, 4, Attention(2), 2, hidden_multiple=16)
+    ),
+    "asked several times": catalogue.spec("xar/tiny"),
+    "scales": catalogue.spec("var/tiny"),
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+@pytest.mark.parametrize("keeping", KEEPINGS, ids=str)
+def test_a_cache_is_what_drawing_holds_and_reads(name: str, keeping: Keeping, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its tensors after the last step, and for every call what the states then held of earlier ones."""
+    model, read, caches = KEPT[name].build(), [], []
+    make = model.network.backbone.cache
+
+    def cache(*args: Any) -> Cache:
+        caches.append(make(*args))
+        for state in caches[0].states:
+            watch(state)
+        return caches[0]
+
+    def watch(state: Any) -> None:
+        extend = state.extend
+
+        def watched(k: Tensor, v: Tensor, keep: int, mask: Mask) -> tuple[Tensor, Tensor, Mask]:
+            seen = extend(k, v, keep, mask)
+            slot = sum(t[:, :, 0].nbytes for t in vars(state).values() if isinstance(t, Tensor))
+            shared = getattr(state, "readers", 1) if isinstance(state, Whole | Ring) else 1
+            read.append(slot * shared * (seen[0].shape[2] - k.shape[2]))
+            return seen
+
+        state.extend = watched
+
+    monkeypatch.setattr(model.network.backbone, "cache", cache)
+    model.network.keeping = keeping
+    model.generate(0, guidance=1.0)
+    counted = caching(KEPT[name], keeping, torch.float32)
+    assert counted.bytes == caches[0].nbytes
+    assert len(counted.reads) == len(KEPT[name].order.sizes(KEPT[name].layout))
+    assert sum(counted.reads) == sum(read)
+    assert counted.reads[0] < counted.reads[-1]
+
+
+def test_readers_each_read_what_they_share() -> None:
+    cache = KEPT["a memory and its readers"].build().network.backbone.cache(1, 8, torch.zeros(0))
+    assert [state.read(3) for state in cache.states] == [2 * 16 * 4 * 3] * 2 + [2 * 2 * 16 * 4 * 3]
+
+
+def test_no_cache_costs_nothing() -> None:
+    """Where every step is encoded afresh."""
+    found = caching(SYSTEMS["masks"], EXACT)
+    assert (found.bytes, set(found.reads)) == (0, {0})
+
+
+def test_a_recurrent_state_is_read_whole() -> None:
+    """However many slots it has seen, and however keys would be kept."""
+    found = caching(catalogue.spec("aim/tiny"), Int8())
+    assert set(found.reads) == {found.bytes}
 
 
 def test_a_long_sequence_takes_few_calls(monkeypatch: pytest.MonkeyPatch) -> None:

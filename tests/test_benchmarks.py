@@ -15,21 +15,35 @@ import torch
 
 import benchmarks
 import nextset
-from benchmarks import MILLISECONDS, PER_SECOND, Row
+from benchmarks import MILLISECONDS, PER_SECOND, Case, Row
 from benchmarks.__main__ import main
+from benchmarks.continuous import one_by_one, requests, together
+from benchmarks.continuous import rows as continuous
+from benchmarks.growth import Point, exponent, fitted
 from benchmarks.machine import Limit, Machine
 from benchmarks.plain.llamagen import PlainLlama, PlainTraining
 from benchmarks.rounds import alternate, times_faster
-from benchmarks.sampling import SCALE, drawn, race
-from benchmarks.training import agree
+from benchmarks.sampling import SCALE, Contest, drawing, fidelity, plain_llamagen, race
+from benchmarks.training import agree, alone
+from benchmarks.variants import weight_bytes
 from nextset import NextsetError, UsageError
 from nextset.conditions import Label, Unconditional
 from nextset.heads import Categorical
+from nextset.nn.packed import Int8Weights
 from nextset.train import Recipe
 from nextset.train.phase import optimiser
 
 TINY = replace(nextset.spec("llamagen/tiny"), head=Categorical(std=0.5), condition=Label(3))
-MACHINE = Machine("a CPU", 2, 1, "2", bytes_per_second=100.0, multiply_adds_per_second=10.0)
+MACHINE = Machine(
+    "a CPU",
+    2,
+    1,
+    "2",
+    bytes_per_second=100.0,
+    multiply_adds_per_second=10.0,
+    bfloat16_per_second=20.0,
+    int8_per_second=40.0,
+)
 TOKENS, LABELS = torch.arange(48).view(3, 16) % 5, torch.tensor([0, 1, 2])
 
 
@@ -62,19 +76,41 @@ def test_it_shares_the_weights_until_it_is_copied(model: nextset.Model) -> None:
 
 
 def test_both_draw_the_same_tokens(model: nextset.Model) -> None:
-    tokens = drawn(model, LABELS)
+    tokens = drawing(model)(LABELS)
     assert torch.equal(PlainLlama(model.network).generate(LABELS, SCALE), tokens)
     assert not torch.equal(PlainLlama(model.network).generate(LABELS, 1.0), tokens)  # so guidance is compared as well
 
 
-def test_nothing_is_measured_where_tokens_differ(model: nextset.Model) -> None:
+def test_nothing_is_reported_where_tokens_differ(model: nextset.Model) -> None:
     plain = copy.deepcopy(PlainLlama(model.network))
     with torch.no_grad():
         plain.output.weight.neg_()
+    contest = Contest("tiny", TINY, 3, 1, {"plain": lambda _: lambda labels: plain.generate(labels, SCALE)})
     with pytest.raises(NextsetError, match="other tokens"):
-        race(model, plain, LABELS, 1, "tiny", MACHINE)
+        list(race(contest, MACHINE))
     with pytest.raises(NextsetError, match="the loss is"):
         agree("tiny", model.network, plain, (TOKENS, LABELS))
+
+
+def test_a_contest_has_a_row_a_variant_and_opponent(capsys: pytest.CaptureFixture[str]) -> None:
+    """One who is not installed is left out, and said to be."""
+
+    def absent(model: nextset.Model) -> Any:
+        raise UsageError("install it")
+
+    found = list(race(Contest("tiny", TINY, 2, 1, {"plain": plain_llamagen, "absent": absent}), MACHINE))
+    assert [(row.variant, row.against) for row in found] == [
+        (variant, "plain") for variant in ("float32", "bfloat16", "int8")
+    ]
+    assert "absent is left out: install it" in capsys.readouterr().err
+
+
+def test_how_near_narrower_weights_are(model: nextset.Model) -> None:
+    assert fidelity(model, model, LABELS, TOKENS) == "100.0% of choices stay, logits 0.0% off"
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        other.network.head.project.weight.neg_()
+    assert fidelity(model, other, LABELS, TOKENS).endswith("logits 200.0% off")
 
 
 def test_both_train_alike(model: nextset.Model) -> None:
@@ -118,17 +154,45 @@ def test_the_ratio_is_the_median_of_the_rounds() -> None:
     assert times_faster([1.0, 2.0, 4.0], [4.0, 3.0, 4.0]) == (1.5, 1.0, 4.0)
 
 
-@pytest.mark.parametrize(("unit", "ours", "plain", "limit"), [(MILLISECONDS, 200, 400, 50), (PER_SECOND, 5, 2.5, 20)])
-def test_a_row_says_medians_and_distance(unit: str, ours: float, plain: float, limit: float) -> None:
-    seconds = {"ours": [2.0, 9.0, 1.0], "plain": [4.0, 9.0, 3.0]}
-    row = Row.of(("b", "c", unit), 10, seconds, Limit(0.5, "memory"))
-    assert (row.ours, row.plain, row.limit) == (ours, plain, limit)
+@pytest.mark.parametrize(("unit", "ours", "other", "limit"), [(MILLISECONDS, 200, 400, 50), (PER_SECOND, 5, 2.5, 20)])
+def test_a_row_says_medians_and_distance(unit: str, ours: float, other: float, limit: float) -> None:
+    row = Row.of(Case("b", "c", unit), 10, [2.0, 9.0, 1.0], [4.0, 9.0, 3.0], Limit(0.5, "memory"))
+    assert (row.ours, row.other, row.limit) == (ours, other, limit)
     assert (row.ratio, row.lowest, row.highest, row.distance) == (2.0, 1.0, 3.0, 4.0)
+    lonely = Row.of(Case("b", "c", unit), 10, [2.0], None, Limit(0.5, "memory"))
+    assert (lonely.ours, lonely.other, lonely.against, lonely.ratio) == (ours, None, "", None)
+
+
+def test_exponents_are_those_of_a_power() -> None:
+    assert exponent([(n, 3 * n**1.5) for n in (64, 256, 1024)]) == pytest.approx(1.5)
+    words = fitted([Point(n, 1e-3 * n**2, 8 * n, 0) for n in (64, 256, 1024, 4096)])
+    assert "time 2.00, time a token 1.00, cache 1.00" in words
+    assert "a token at 4096 sites takes 16.00 of one at 256" in words
 
 
 def test_the_limit_is_the_slower_of_two() -> None:
     assert MACHINE.limit(200.0, 10.0) == Limit(2.0, "memory")
     assert MACHINE.limit(200.0, 30.0) == Limit(3.0, "arithmetic")
+    assert MACHINE.limit(10.0, 40.0, "int8") == Limit(1.0, "arithmetic")
+
+
+def test_weights_are_counted_by_their_bits() -> None:
+    linear = torch.nn.Linear(64, 64)
+    assert weight_bytes(linear) == 4 * (64 * 64 + 64)
+    assert weight_bytes(Int8Weights(linear.weight, None)) < 64 * 64 * 4
+
+
+def test_large_systems_step_alone() -> None:
+    for system in (TINY, nextset.spec("mar/tiny")):
+        row = alone("tiny", system, 2, True, MACHINE)
+        assert row.ours > 0
+        assert row.other is None
+
+
+def test_the_engine_serves_what_one_by_one_does() -> None:
+    (row,) = continuous(MACHINE, True, "float32")
+    assert row.note.startswith("8 of 8 the same")
+    assert row.ratio is not None
 
 
 # -- the command
@@ -138,10 +202,11 @@ def test_the_limit_is_the_slower_of_two() -> None:
 def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """The command with two benchmarks of no substance, on a machine of no speed: "fine" and "odd", which does not agree."""
 
-    def fine(machine: Machine, quick: bool) -> Iterator[Row]:
-        yield Row.of(("fine", f"quick {quick}", PER_SECOND), 10, {"ours": [1.0], "plain": [2.0]}, machine.limit(50, 0))
+    def fine(machine: Machine, quick: bool, only: str) -> Iterator[Row]:
+        case = Case("fine", f"quick {quick} {only}".strip(), PER_SECOND)
+        yield Row.of(case, 10, [1.0], [2.0], machine.limit(50, 0))
 
-    def odd(machine: Machine, quick: bool) -> Iterator[Row]:
+    def odd(machine: Machine, quick: bool, only: str) -> Iterator[Row]:
         raise NextsetError("nothing was measured")
 
     monkeypatch.setattr(Machine, "measured", staticmethod(lambda: MACHINE))
@@ -156,7 +221,9 @@ def test_the_table_names_machine_and_figures(run: Callable[..., int], capsys: py
     assert run("fine", "--quick") == 0
     said = capsys.readouterr().out
     assert "a CPU, 2 cores, 1 threads, torch 2" in said
-    assert "quick True  tokens/s  10    5      2.00 (2.00 to 2.00)  20 (memory)  2.0x" in said
+    assert "fine: quick True  float32  tokens/s  10    5      plain  2.00 (2.00 to 2.00)  20 (memory)  2.0x" in said
+    assert run("fine:part") == 0
+    assert "fine: quick False part" in capsys.readouterr().out
 
 
 def test_a_benchmark_that_fails_does_not_stop_the_others(run: Callable[..., int], capsys: Any) -> None:
@@ -173,3 +240,14 @@ def test_wrong_use_is_told_before_anything_is_measured(run: Callable[..., int], 
     assert "did you mean 'fine'" in capsys.readouterr().err
     assert run("--threads", "-1") == 2
     assert "threads must be" in capsys.readouterr().err
+
+
+def test_both_servers_write_the_same() -> None:
+    """Clocks go on from the first arrival, and nobody is done before it came."""
+    model = TINY.build().eval()
+    coming = requests(6, 3, rate=1e4, seed=0)
+    assert [r.arrival for r in coming] == sorted(r.arrival for r in coming)
+    ours, theirs = together(nextset.Engine(model, 4), coming), one_by_one(model, coming)
+    assert all(torch.equal(a, b) for a, b in zip(ours.tokens, theirs.tokens, strict=True))
+    for served in (ours, theirs):
+        assert all(0 < latency <= served.end - r.arrival for latency, r in zip(served.latencies, coming, strict=True))

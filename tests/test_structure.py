@@ -29,6 +29,7 @@ LEVELS = (
     ("system",),
     ("inference", "partial"),
     ("model", "account", "pretrained"),
+    ("engine",),
     ("family",),
     ("systems",),
     ("official",),
@@ -43,7 +44,7 @@ LEVELS = (
     ("cli",),
     ("__main__",),
 )
-# `system.build()` opens the engine when it is called; an import at the top would be a circle.
+# `system.build()` opens the model when it is called; an import at the top would be a circle.
 LAZY = {("system", "model")}
 
 FILE_LINES, SYSTEM_LINES, FUNCTION_LINES, ARGUMENTS = 400, 120, 60, 8

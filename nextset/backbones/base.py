@@ -18,6 +18,7 @@ class BackboneModule(nn.Module, ABC):
 
     checkpointing: bool = False  # recompute activations in the backward pass instead of storing them
     passing: bool = True  # slots that are not kept need room in the cache too, while their call lasts
+    aligned: bool = False  # slots with and without a token must stand at the same places of a call in all samples
 
     @abstractmethod
     def forward(self, slots: Slots, cache: Cache | None = None) -> Tensor:

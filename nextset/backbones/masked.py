@@ -30,6 +30,8 @@ from .base import Backbone, BackboneModule
 class MaskedAutoencoderModule(BackboneModule):
     """Both stacks, what leads from one to the other, and the positions."""
 
+    aligned = True  # the encoder takes the known slots of all samples at once
+
     def __init__(self, spec: MaskedAutoencoder, layout: Layout) -> None:
         super().__init__()
         self.prefix, dim = spec.prefix, spec.dim

@@ -117,7 +117,9 @@ class TwoPassModule(BackboneModule):
         heads = self.spec.heads
         shape = (batch, heads, slots, self.spec.dim // heads)
         states = super().cache(batch, slots, like, keeping).states
-        return Cache([*states, keeping.build(shape, like)])
+        shared = keeping.build(shape, like)
+        shared.readers = len(self.readers)
+        return Cache([*states, shared])
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ from typing import Annotated, Any
 import tyro
 
 from .. import catalogue, folders
-from ..account import Account, account
+from ..account import Account, Caching, account, caching
 from ..errors import UsageError
 from ..layout import Discrete, Unit
+from ..mixers import Keeping, keeping_of
 from ..spec import Spec
 from ..system import System
 from ..weights import published
@@ -80,23 +81,39 @@ class Info:
     """Parameters, tokens, steps, arithmetic, memory and parts of a system or a saved model."""
 
     system: Name
+    keeping: str | None = None
+    """Also what the cache takes if it keeps: bfloat16, float16, int8, window:256 (the last slots), window:256+8 (and the first)."""
     json: Json = False
 
     @classmethod
     def main(cls, words: Sequence[str]) -> int:
         """Runs the command."""
         command = parse(cls, "info", words)
+        keeping = keeping_of(command.keeping) if command.keeping is not None else None
         name, system = find(command.system)
         found = account(system)
+        kept = [(keeping, caching(system, keeping))] if keeping else []
         parts = {f.name: getattr(system, f.name) for f in dataclasses.fields(system) if f.name != "size"}
         about = {"name": name, "size": list(system.size), "unit": alphabet(system.tokenizer.unit)}
         data = about | dataclasses.asdict(found) | {"parts": {key: str(part) for key, part in parts.items()}}
-        say(command.json, data, "\n".join([name, *_figures(system, found), *_pairs(parts)]))
+        for how, cost in kept:
+            read = {"read_first": cost.reads[0], "read_last": cost.reads[-1], "read_total": sum(cost.reads)}
+            data["keeping"] = {"word": command.keeping, "spec": how.to_dict(), "bytes": cost.bytes, **read}
+        told = [*_figures(system, found), *(line for pair in kept for line in _kept(*pair)), *_pairs(parts)]
+        say(command.json, data, "\n".join([name, *told]))
         return 0
 
 
+def _kept(keeping: Keeping, cost: Caching) -> list[str]:
+    held, last, total = _short(cost.bytes), _short(cost.reads[-1]), _short(sum(cost.reads))
+    return _pairs(
+        {"kept as": f"{keeping}: {held}B; the last step reads {last}B, an image {total}B, computed in bfloat16"}
+    )
+
+
 def _figures(system: System, found: Account) -> list[str]:
-    wide, narrow = _short(found.cache_bytes_float32), _short(found.cache_bytes_bfloat16)
+    wide, narrow, int8 = map(_short, (found.cache_bytes_float32, found.cache_bytes_bfloat16, found.cache_bytes_int8))
+    last, total = _short(found.cache_read_last_bfloat16), _short(found.cache_read_total_bfloat16)
     return _pairs(
         {
             "images": f"{system.size[0]} x {system.size[1]}, {system.tokenizer.channels} channels",
@@ -104,7 +121,8 @@ def _figures(system: System, found: Account) -> list[str]:
             "steps": found.steps,
             "parameters": f"{_short(found.parameters)}, tokenizer {_short(found.tokenizer_parameters)}",
             "multiply-adds": f"{_short(found.multiply_adds)} an unguided image, decoder {_short(found.decoder_multiply_adds)}",
-            "cache": f"{wide}B an image in float32, {narrow}B in bfloat16",
+            "cache": f"{wide}B an image in float32, {narrow}B in bfloat16, {int8}B in int8",
+            "cache reads": f"{last}B in the last step, {total}B an image, in bfloat16",
         }
     )
 

@@ -12,6 +12,7 @@ from ..conditions import Label, Words
 from ..decode import Guidance, Pick
 from ..decode.guidance import guidance
 from ..errors import UsageError
+from ..mixers import EXACT, keeping_of
 from ..model import Model
 from ..sampling.share import ALONE, Share
 from ..system import System
@@ -46,6 +47,8 @@ class Drawing:
     """Of the network's weights, and where the device multiplies bfloat16 itself of everything."""
     quantize: Literal["int8"] | None = None
     """Linear layers in whole numbers of 8 bits: the fastest on CPUs, and a little less exact."""
+    cache: str = "exact"
+    """How attention keeps the past: exact, bfloat16, float16, int8, or window:S+F for the last S slots and the first F."""
     compile: bool = False
     """Compile what torch.compile can; the first pictures wait for that."""
 
@@ -58,6 +61,10 @@ class Drawing:
         if self.guidance is not None:
             guidance(self.guidance)
         Pick(**self.picks)
+        try:
+            keeping_of(self.cache)
+        except UsageError as error:
+            raise UsageError(f"cache: {error}") from error
 
     @property
     def picks(self) -> dict[str, Any]:
@@ -91,12 +98,14 @@ class Drawing:
     @property
     def arithmetic(self) -> str:
         """What decides how numbers are rounded, in a word or two."""
-        return " ".join([self.dtype, *([self.quantize] if self.quantize else [])])
+        kept = [] if keeping_of(self.cache) == EXACT else [f"cache {self.cache}"]
+        return " ".join([self.dtype, *([self.quantize] if self.quantize else []), *kept])
 
     def place(self, model: Model, share: Share = ALONE) -> Model:
         """The model for inference on its device; of several processes on one machine each takes the next CUDA device."""
         placed = model.to(command.device(self.device, share))
-        return placed.for_inference(dtype=self.dtype, quantize=self.quantize, compile=self.compile)
+        keeping = keeping_of(self.cache)
+        return placed.for_inference(dtype=self.dtype, quantize=self.quantize, compile=self.compile, keeping=keeping)
 
 
 def told(system: System) -> Literal["nothing", "label", "caption"]:

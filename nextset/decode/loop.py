@@ -1,4 +1,4 @@
-"""The engine: draws a plan step by step through a cached network.
+"""The loop: draws a plan step by step through a cached network.
 
 Legend: B samples, N sites, K steps. With guidance the conditional and unconditional halves run in one pass of 2B rows; once
 no later step is guided, the second half is dropped. A head may ask the network several times in a step (`HeadModule.answer`).
@@ -21,6 +21,7 @@ from ..heads.base import Ask, HeadModule, Noisy, Picker, Read
 from ..layout import Tokens
 from ..mixers import Cache, Keeping
 from ..orders.base import Plan
+from ..slots import Slots
 from ..wirings.base import Call, Script, WiringModule
 from .guidance import Guidance
 
@@ -72,12 +73,12 @@ def decode(
     numbers by rank.
     """
     given = Given(plan, clamp) if clamp else None
-    run = _Run(network, plan, start.data, conditions, guidance, given)
+    run = Run(network, plan, start.data, conditions, guidance, given)
     known = torch.zeros(plan.perm.shape, dtype=torch.bool, device=plan.perm.device)
     for step, call in enumerate(run.script.steps):
         new = network.head.answer(run.asking(step), run.scale(step), drawn[:, call.ranks], pick)
         new = given.instead_of(new, call.ranks) if given else new
-        _write(start.data, plan.perm[..., call.ranks], new)
+        write(start.data, plan.perm[..., call.ranks], new)
         known.scatter_(-1, plan.perm[..., call.ranks], True)
         yield Decoding(start, known, step + 1, len(plan.sizes))
 
@@ -95,8 +96,8 @@ class Given:
         return torch.where(known if new.ndim == 2 else known[..., None], values, new)
 
 
-class _Run:
-    """The state of one decoding: cache, condition, and whether the unguided half still runs."""
+class Run:
+    """The state of one decoding: condition, what has been kept, whether the unguided half still runs, and a cache of its own if asked."""
 
     def __init__(
         self,
@@ -105,7 +106,7 @@ class _Run:
         tokens: Tensor,
         conditions: tuple[Conditioning, Conditioning | None],
         guidance: Guidance,
-        given: Given | None,
+        given: Given | None = None,
     ) -> None:
         conditional, null = conditions
         self.network, self.plan, self.tokens, self.given = network, plan, tokens, given
@@ -116,13 +117,16 @@ class _Run:
         self.last = max((k + 1 for k, scale in enumerate(self.scales) if scale != 1.0), default=0)
         self.condition = conditional.join(null) if null is not None and self.last else conditional
         self.script = network.script(plan.sizes, tokens.device)
-        self.cache: Cache | None = None
-        if any(call.keep for call in self.script.steps):
-            like = self.condition.prefix
-            room = self.script.room(network.backbone.passing)
-            self.cache = network.backbone.cache(len(like), room, like, network.keeping)
         self.valid = _pad(self.condition.valid, self.script.lead, self.script.length)
         self.seen = 0
+
+    @functools.cached_property
+    def cache(self) -> Cache | None:
+        """Room for all that its steps keep; None where they keep nothing."""
+        if not any(call.keep for call in self.script.steps):
+            return None
+        like, room = self.condition.prefix, self.script.room(self.network.backbone.passing)
+        return self.network.backbone.cache(len(like), room, like, self.network.keeping)
 
     def scale(self, index: int) -> float:
         """The scale of a step."""
@@ -135,17 +139,29 @@ class _Run:
 
     def asking(self, index: int) -> Ask:
         """How the head asks the network in a step: the first time with the slots that stay in the cache, then without."""
-        if index >= self.last and self.guided:
-            self._drop_unguided()
+        if self.enter(index):
+            self.cache = self.cache and self.cache.narrow(self.batch)
         calls = itertools.chain([self.script.steps[index]], _repeated(lambda: self.script.again[index]))
 
         def ask(noisy: Noisy | None = None, read: Read | None = None) -> tuple[Tensor, Tensor | None]:
-            hidden = self._hidden(next(calls), noisy, read, self.scale(index))
+            call = next(calls)
+            slots = self.slots(call, self.scale(index), noisy, read)
+            hidden = call.predicted(self.network.backbone(slots, self.cache))
+            self.seen += call.keep
             return self._halves(hidden, self.scales[index] != 1.0 and self.seam is None)
 
         return ask
 
-    def _hidden(self, call: Call, noisy: Noisy | None, read: Read | None, scale: float) -> Tensor:
+    def enter(self, index: int) -> bool:
+        """Drops the unguided half where `index` is the first step that does not need it, and says whether it did. The cache is not touched."""
+        if index < self.last or not self.guided:
+            return False
+        self.valid = None if self.valid is None else self.valid[: self.batch]
+        self.condition = self.condition.narrow(self.batch)
+        return True
+
+    def slots(self, call: Call, scale: float, noisy: Noisy | None = None, read: Read | None = None) -> Slots:
+        """What the backbone is given, for the halves that run."""
         wiring, condition = self.network.wiring, self.condition
         plan, tokens = self.plan, self.tokens
         if self.guided:
@@ -158,9 +174,7 @@ class _Run:
         slots = call.slots(x, plan, vector, valid, inject, condition.source)
         if self.seam is not None and scale != 1.0:
             slots = replace(slots, blend=functools.partial(self._blend, scale))
-        hidden = call.predicted(self.network.backbone(slots, self.cache))
-        self.seen += call.keep
-        return hidden
+        return slots
 
     def _blend(self, scale: float, block: int, stream: Tensor) -> Tensor:
         """After the block that is meant, both halves are the guided stream."""
@@ -174,18 +188,13 @@ class _Run:
         ids = read(code, *self._halves(call.predicted(stream), self.guided))
         ids = self.given.instead_of(ids, call.ranks, code) if self.given else ids
         ids = torch.cat([ids, ids]) if self.guided else ids
-        _write(tokens[..., code], plan.perm[..., call.ranks], ids)
+        write(tokens[..., code], plan.perm[..., call.ranks], ids)
         inject = self.network.wiring.injection(call, tokens, plan)
         return stream.new_zeros(()) if inject is None else inject(code, stream)
 
     def _halves(self, hidden: Tensor, wanted: bool) -> tuple[Tensor, Tensor | None]:
         unguided = hidden[self.batch :] if self.guided and wanted else None
         return hidden[: self.batch], unguided
-
-    def _drop_unguided(self) -> None:
-        self.cache = self.cache and self.cache.narrow(self.batch)
-        self.valid = None if self.valid is None else self.valid[: self.batch]
-        self.condition = self.condition.narrow(self.batch)
 
 
 def _repeated(make: Callable[[], Call]) -> Iterator[Call]:
@@ -200,7 +209,8 @@ def _pad(valid: Tensor | None, lead: int, slots: int) -> Tensor | None:
     return torch.nn.functional.pad(valid, (lead, max(slots - valid.shape[1] - lead, 0)), value=True)
 
 
-def _write(tokens: Tensor, sites: Tensor, new: Tensor) -> None:
+def write(tokens: Tensor, sites: Tensor, new: Tensor) -> None:
+    """Puts `new` (B, n, ...) at the sites (n,) or (B, n) of tokens (B, N, ...)."""
     if sites.ndim == 1:
         tokens[:, sites] = new
     else:

@@ -1,4 +1,4 @@
-"""The engine of orders that choose while they decode: every step computes the whole picture and keeps some of what it draws.
+"""The loop of orders that choose while they decode: every step computes the whole picture and keeps some of what it draws.
 
 Legend: B samples, N sites, W width of hidden vectors. As in `loop`, both halves of guidance run in one pass, the second where the
 step is guided (nothing is kept in a cache, so it may pause), and all numbers were drawn beforehand.

@@ -36,6 +36,20 @@ class Cache:
         """The cache of the first `batch` samples alone."""
         return Cache([state.narrow(batch) for state in self.states])
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all states."""
+        return sum(state.nbytes for state in self.states)
+
+    def reserve(self, kept: int, passing: int) -> None:
+        """Makes room for a call of `passing` slots after `kept` ones, where that was not there from the start."""
+        for state in self.states:
+            state.reserve(kept, passing)
+
+    def read(self, kept: int) -> int:
+        """Bytes of it that a call reads after `kept` slots were kept."""
+        return sum(state.read(kept) for state in self.states)
+
 
 class MixerModule(nn.Module, ABC):
     """Mixes slots; with a state it also sees what earlier calls kept, and keeps the first `context.keep` slots of this call."""

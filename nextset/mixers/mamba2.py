@@ -22,10 +22,10 @@ from ..nn.precision import at_least_float32
 from ..nn.ssd import scan, step
 from ..slots import SlotTable, visible
 from .base import Context, Mixer, MixerModule
-from .keeping import EXACT, Keeping, State
+from .keeping import EXACT, Keeping, Shared, State
 
 
-class Recurrence(State):
+class Recurrence(Shared):
     """The last w - 1 inputs of the convolution (B, E + 2N, w - 1), and S (B, H, P, N) in at least float32; written in place."""
 
     def __init__(self, inputs: Tensor, memory: Tensor) -> None:
@@ -33,7 +33,21 @@ class Recurrence(State):
 
     def narrow(self, batch: int) -> Recurrence:
         """The first `batch` samples, sharing memory."""
-        return Recurrence(self.inputs[:batch], self.memory[:batch])
+        return self.rows(0, batch)
+
+    def rows(self, start: int, end: int) -> Recurrence:
+        """These rows, sharing memory."""
+        return Recurrence(self.inputs[start:end], self.memory[start:end])
+
+    def move(self, source: int, target: int, kept: int) -> None:
+        """All of it, whatever `kept` is."""
+        for part in (self.inputs, self.memory):
+            part[target] = part[source]
+
+    def clear(self, row: int) -> None:
+        """Zeros."""
+        for part in (self.inputs, self.memory):
+            part[row] = 0
 
 
 class Mamba2Module(MixerModule):

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from nextset import catalogue
-from nextset.account import Account, account
+from nextset.account import Account, account, caching
 from nextset.cli import main
 from nextset.cli.catalogue import alphabet
 from nextset.layout import Continuous, Discrete
+from nextset.mixers import Window
 from nextset.pretrained import save_tokenizer
 from nextset.tokenizers.vq import VQ
 
@@ -83,6 +84,24 @@ def test_info_is_the_account(capsys: Captured) -> None:
     assert {f.name for f in dataclasses.fields(Account)} <= found.keys()
     assert (found["name"], found["size"], found["unit"]) == ("llamagen/tiny", [4, 4], "id of 5")
     assert found["parts"]["condition"] == "Label(classes=3)"
+
+
+def test_info_of_a_keeping(capsys: Captured) -> None:
+    found = asked(capsys, "info", "llamagen/tiny", "--keeping", "window:3+1")["keeping"]
+    cost = caching(catalogue.spec("llamagen/tiny"), Window(3, 1))
+    assert (found["word"], found["bytes"]) == ("window:3+1", cost.bytes)
+    read = (found["read_first"], found["read_last"], found["read_total"])
+    assert read == (0, cost.reads[-1], sum(cost.reads))
+    assert Window.from_dict(found["spec"]) == Window(3, 1)
+    assert main(["info", "llamagen", "--keeping", "int8"]) == 0
+    told = capsys.readouterr().out
+    assert "  cache          18.9 MB an image in float32, 9.44 MB in bfloat16, 5.01 MB in int8\n" in told
+    assert "  cache reads    9.4 MB in the last step, 1.2 GB an image, in bfloat16\n" in told
+    assert (
+        "  kept as        Int8(): 5.01 MB; the last step reads 4.99 MB, an image 639 MB, computed in bfloat16\n" in told
+    )
+    assert main(["info", "llamagen", "--keeping", "int4"]) == 2
+    assert "keeping 'int4' is unknown; did you mean 'int8'?" in capsys.readouterr().err
 
 
 def test_info_without_a_size_names_the_first(capsys: Captured) -> None:

@@ -43,7 +43,8 @@ from nextset.decode import (
 from nextset.errors import UsageError
 from nextset.heads import Categorical, DepthTransformer, Diffusion, Epsilon, Flow, Head, Independent, Staged, Tied
 from nextset.layout import Continuous, Discrete, Layout, Tokens, grid, line, pyramid, video
-from nextset.mixers import Attention, BiasedAttention, CosineAttention, Mamba2, Mixer
+from nextset.mixers import Attention, BiasedAttention, CosineAttention, Exact, Keeping, Mamba2, Mixer, Window
+from nextset.mixers.rounded import Int8, Narrow
 from nextset.nn.diffusion import Even, Strided
 from nextset.nn.embedding import CodeVectors, Table
 from nextset.nn.feedforward import GEGLU, MLP
@@ -141,7 +142,21 @@ FOLDERS = (
     "decode",
     "systems",
 )
-KINDS = (Tokenizer, Order, Schedule, Wiring, Memory, Backbone, Mixer, Head, Condition, Objective, Guidance, Pick)
+KINDS = (
+    Tokenizer,
+    Order,
+    Schedule,
+    Wiring,
+    Memory,
+    Backbone,
+    Mixer,
+    Keeping,
+    Head,
+    Condition,
+    Objective,
+    Guidance,
+    Pick,
+)
 APART = (TokenizerLoss, ViT)  # trains tokenizers, and is a piece of some: no parts of a system
 
 TOYS: tuple[Spec, ...] = (
@@ -253,6 +268,11 @@ TOYS: tuple[Spec, ...] = (
     BiasedAttention(2),
     BiasedAttention(2, Layer()),
     BiasedAttention(2, RMS(affine=False)),
+    Exact(),
+    Narrow(),
+    Narrow("float16"),
+    Int8(),
+    Window(3, 1),
     Categorical(),
     Categorical(bias=True, std=0.02),
     Diffusion(8, 1, Even(5)),

@@ -213,7 +213,6 @@ def test_stream_ends_in_generate(name: str) -> None:
     assert torch.equal(partial.images(), model.generate(conditions(model, 2), seed=1))
 
 
-@pytest.mark.filterwarnings("ignore:.*kept sites")
 def test_edit_keeps_what_it_is_given(name: str) -> None:
     """Outside the mask nothing changes; with everything masked the result is a fresh sample. Without places it is refused."""
     model = lively(tiny(name))
@@ -371,28 +370,3 @@ def test_bfloat16(name: str) -> None:
     rounded = model.loss(images, condition)["loss"].item()
     assert abs(rounded - exact) < 0.05 * exact  # 8 bits of mantissa, a few layers, logits of a few units
     assert model.generate(condition, seed=1).isfinite().all()
-
-
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_for_inference(name: str, dtype: str) -> None:
-    """A model for inference draws what the model draws, to the bit in float32, and leaves that as it is; in few bits nearly so."""
-    model = lively(tiny(name))
-    condition = conditions(model, 3)
-    weights = {key: value.clone() for key, value in model.state_dict().items()}
-    expected = model.generate(condition, seed=5)
-    fast = model.for_inference(dtype=dtype)
-    drawn = fast.generate(condition, seed=5)
-    if dtype == "float32":
-        assert same(model, drawn, expected)
-    else:
-        images = random_images(model, 3)
-        torch.manual_seed(0)
-        exact = model.eval().loss(images, condition)["loss"].item()
-        torch.manual_seed(0)
-        assert abs(fast.loss(images, condition)["loss"].item() - exact) < 0.05 * exact  # as in `test_bfloat16`
-        assert drawn.isfinite().all()
-    assert all(torch.equal(value, weights[key]) for key, value in model.state_dict().items())
-    assert torch.equal(model.generate(condition, seed=5), expected)
-    for refused in (lambda: fast.train(), lambda: fast.save_pretrained("nowhere"), lambda: fast.for_inference()):
-        with pytest.raises(UsageError, match="for_inference"):
-            refused()
