@@ -24,11 +24,18 @@ from nextset.system import Network, System
 from nextset.train import Recipe
 
 
-def sharing(weight: Tensor) -> nn.Linear:
-    """A linear layer without bias on this very tensor (out, in)."""
-    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+def sharing(weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
+    """A linear layer on these very tensors (out, in) and (out,)."""
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
     layer.weight = nn.Parameter(weight.detach())
+    if bias is not None:
+        layer.bias = nn.Parameter(bias.detach())
     return layer
+
+
+def linear(weights: dict[str, Tensor], name: str) -> nn.Linear:
+    """The linear layer called `name`, on the weights themselves."""
+    return sharing(weights[f"{name}.weight"], weights.get(f"{name}.bias"))
 
 
 class PlainNorm(nn.Module):
@@ -134,8 +141,8 @@ class PlainLlama(nn.Module):
         return F.cross_entropy(self(tokens, labels).flatten(0, 1), tokens.flatten())
 
     @torch.no_grad()
-    def generate(self, labels: Tensor, scale: float) -> Tensor:
-        """The likeliest tokens (B, N) one after the other, guided by u + scale (c - u)."""
+    def generate(self, labels: Tensor, scale: float, steps: int | None = None) -> Tensor:
+        """The likeliest tokens (B, N) one after the other, guided by u + scale (c - u); after so many `steps` zeros."""
         self.eval()
         shape = (2 * len(labels), self.heads, self.sites, self.head_dim)
         for layer in self.modules():
@@ -144,12 +151,12 @@ class PlainLlama(nn.Module):
         mask = torch.tril(torch.ones(self.sites, self.sites, dtype=torch.bool))
         x = self.classes_table(torch.cat([labels, torch.full_like(labels, self.classes)]))[:, None]
         drawn: list[Tensor] = []
-        for place in torch.arange(self.sites)[:, None]:
+        for place in torch.arange(self.sites)[:steps, None]:
             conditional, unconditional = self.run(x, place, mask[place])[:, -1].chunk(2)
             guided = unconditional + (conditional - unconditional) * scale
             drawn.append(guided.argmax(-1, keepdim=True))
             x = self.table(torch.cat([drawn[-1], drawn[-1]]))
-        return torch.cat(drawn, 1)
+        return F.pad(torch.cat(drawn, 1), (0, self.sites - len(drawn)))
 
 
 def below(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
