@@ -90,7 +90,7 @@ class Ring(KeyValues):
 
 @dataclass(frozen=True)
 class Window(Keeping):
-    """The `first` slots that were kept first (condition slots count), and the last `slots` others; a call sees all its own beside them.
+    """The `first` slots that were kept first (condition slots count, padding too), and the last `slots` others; a call sees all its own beside them.
 
     Exact until more were kept than that. Memory is that of first + slots slots and of the largest call's own. A query that sees only
     what was dropped reads zeros.

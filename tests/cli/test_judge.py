@@ -155,11 +155,12 @@ def test_samples_in_files(tmp_path: Path, digits: Any, kind: str, capsys: Captur
 def test_samples_bring_their_settings(save: Any, tmp_path: Path, capsys: Capture) -> None:
     path = tmp_path / "x.npz"
     words = ["sample", save(LABELLED), "--out", str(path), "--count", "20", "--seed", "8", "--guidance", "2"]
-    assert main([*words, "--schedule", "linear", "--dtype", "bfloat16"]) == 0
+    options = ["--dtype", "bfloat16", "--quantize", "int8", "--cache", "window:4+1"]
+    assert main([*words, "--schedule", "linear", *options]) == 0
     capsys.readouterr()
     found = judged(capsys, str(path), "--data", "digits", "--metrics", "accuracy")
     protocol = found["protocol"]
-    assert (protocol["seed"], protocol["balance"], protocol["dtype"]) == (8, "uniform", "bfloat16")
+    assert (protocol["seed"], protocol["balance"], protocol["dtype"]) == (8, "uniform", "bfloat16 int8 cache window:4+1")
     assert protocol["guidance"] == "Linear(scale=2, start=1)"
     assert "guidance is for drawing" in refused(capsys, "evaluate", str(path), "--data", "digits", "--guidance", "3")
     save_npz(torch.zeros(19, 1, 8, 8), path, torch.zeros(19, dtype=torch.int64))
