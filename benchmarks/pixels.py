@@ -24,10 +24,9 @@ BATCH, ROUNDS = 2, 3
 
 def rows(machine: Machine, quick: bool, only: str = "") -> Iterator[Row]:
     """The decoders of LlamaGen and VAR; with bfloat16 where the CPU multiplies it."""
-    for name in ("llamagen/b", "var/d16"):
+    for name in ("llamagen/shapes", "var/digits") if quick else ("llamagen/b", "var/d16"):
         if only in name:
-            system = spec(f"{name.partition('/')[0]}/tiny" if quick else name)
-            yield from _rows(name, system, machine, 1 if quick else ROUNDS)
+            yield from _rows(name, spec(name), machine, 1 if quick else ROUNDS)
 
 
 def _rows(name: str, system: System, machine: Machine, rounds: int) -> Iterator[Row]:
