@@ -2,13 +2,16 @@
 
 Networks of one width and depth draw pictures of 64 to 4,096 sites, unguided. The last row of each kind fits exponents to
 figure ~ sites^e by least squares of logarithms. Memory is what the process holds at its highest more than before, beside the bytes
-of the cache. The limit is reading weights and half the cache a step, or the products.
+of the cache. The limit is reading all weights and what there is of the cache
+in every step, or the products.
 """
 
 from __future__ import annotations
 
 import collections
+import ctypes
 import functools
+import gc
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,10 +20,10 @@ from pathlib import Path
 import torch
 
 from nextset import Model, Pick, System, spec
-from nextset.account import account
+from nextset.account import account, caching
 from nextset.backbones import Llama
 from nextset.heads import Categorical
-from nextset.mixers import Attention, Mamba2
+from nextset.mixers import EXACT, Attention, Mamba2
 from nextset.systems.var import var
 from nextset.tokenizers.multiscale import MultiScaleVQ
 from nextset.tokenizers.pixel import Pixel
@@ -83,11 +86,12 @@ def _grown(kind: str, systems: Sequence[System], machine: Machine, rounds: int) 
         seconds = [timed(draw)() for _ in range(rounds)]
         point = Point(costs.sites, median(seconds), costs.cache_bytes_float32, highest(clear=False) - before)
         points.append(point)
-        weights = costs.steps * (weight_bytes(model.network.backbone, model.network.head) + point.cache / 2)
+        read = costs.steps * weight_bytes(model.network.backbone, model.network.head)
+        read += sum(caching(system, EXACT, torch.float32).reads)
         note = f"cache {point.cache / 1e6:.2f} MB, peak {point.peak / 1e6:.1f} MB more"
         note += f"; {fitted(points)}" if system is systems[-1] else ""
         case = Case("growth", f"{kind}, {costs.sites} sites", MILLISECONDS, note=note)
-        yield Row.of(case, costs.sites, seconds, None, machine.limit(weights, costs.multiply_adds))
+        yield Row.of(case, costs.sites, seconds, None, machine.limit(read, costs.multiply_adds))
 
 
 def _draw(model: Model) -> None:
@@ -95,13 +99,22 @@ def _draw(model: Model) -> None:
 
 
 def highest(clear: bool = True) -> int:
-    """The most bytes that this process has held since the last clearing; `clear` starts anew from what it holds now. Linux alone."""
+    """The most bytes that this process has held since the last clearing; `clear` starts anew from what it needs now. Linux alone."""
     if not CLEAR.exists():
         return 0
     if clear:
+        _give_back()
         CLEAR.write_text("5")
     (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024
+
+
+def _give_back() -> None:
+    """Hands freed memory to the system: what the C library keeps for later would hide how much is asked for anew."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def fitted(points: Sequence[Point]) -> str:

@@ -58,8 +58,11 @@ def rows(machine: Machine, quick: bool, only: str = "") -> Iterator[Row]:
             yield race(
                 case, system, Recipe(batch=batch), checkpointing, (1 if quick else steps, 2 if quick else 3), machine
             )
-    for name, batch in ((name, batch) for name, batch in LARGE.items() if only in name):
-        system = spec(f"{name.partition('/')[0]}/tiny" if quick else name)
+    for name, batch in LARGE.items():
+        name = f"{name.partition('/')[0]}/tiny" if quick else name
+        if only not in name:
+            continue
+        system = spec(name)
         for checkpointing in (False, True):
             case = f"{name}, batch {batch}" + (", checkpointing" if checkpointing else "")
             yield alone(case, system, batch, checkpointing, machine)
@@ -108,7 +111,7 @@ def alone(case: str, system: System, batch: int, checkpointing: bool, machine: M
     step()
     seconds = [timed(step)()]
     limit = machine.limit(2 * (KEPT - 1) * 4 * count(network), (4 if checkpointing else 3) * forward)
-    note = f"peak {(highest(clear=False) - before) / 1e9:.2f} GB"
+    note = f"peak {(highest(clear=False) - before) / 1e6:,.0f} MB"
     case_of = Case("training", case, PER_SECOND, note=note)
     return Row.of(case_of, batch * system.layout.sites, seconds, None, limit)
 

@@ -20,7 +20,7 @@ from benchmarks import MILLISECONDS, PER_SECOND, Case, Row
 from benchmarks.__main__ import main
 from benchmarks.continuous import one_by_one, requests, together
 from benchmarks.continuous import rows as continuous
-from benchmarks.growth import Point, exponent, fitted
+from benchmarks.growth import CLEAR, Point, exponent, fitted, highest
 from benchmarks.machine import Limit, Machine
 from benchmarks.plain.llamagen import PlainLlama, PlainTraining
 from benchmarks.rounds import alternate, timed, times_faster
@@ -202,6 +202,19 @@ def test_a_row_says_medians_and_distance(unit: str, ours: float, other: float, l
     assert (row.ratio, row.lowest, row.highest, row.distance) == (2.0, 1.0, 3.0, 4.0)
     lonely = Row.of(Case("b", "c", unit), 10, [2.0], None, Limit(0.5, "memory"))
     assert (lonely.ours, lonely.other, lonely.against, lonely.ratio) == (ours, None, "", None)
+
+
+@pytest.mark.skipif(not CLEAR.exists(), reason="needs Linux")
+def test_memory_that_was_freed_before_counts_again() -> None:
+    """Small tensors, which the C library would keep: 64 MB of them, freed, and asked for once more."""
+
+    def hold() -> int:
+        return len([torch.ones(4096) for _ in range(4096)])
+
+    hold()
+    before = highest()
+    hold()
+    assert 60e6 < highest(clear=False) - before < 80e6
 
 
 def test_exponents_are_those_of_a_power() -> None:
