@@ -1,14 +1,15 @@
 """Drawing tokens: `Model.stream`, as `generate` runs it before any pixel is painted, against the loops of `plain`.
 
-All take the likeliest token at every step. Ours in float32 must write what the plain loop writes; of narrower weights the note says
-which share of choices stays the same where all that came before is given. LlamaGen also meets Hugging Face's Llama of the same shape,
-whose positions are of another kind: it is timed, not compared. The limit of a step is reading every weight of backbone and head once,
-and the filled half of the cache on average; or the products.
+All take the likeliest token at every step, under the guidance of the system; MAR, which draws vectors, has the same noise. Ours in
+float32 must give what the plain loop gives; of narrower weights the note says which share of choices stays the same where all that came
+before is given. LlamaGen also meets Hugging Face's Llama of the same shape, whose positions are of another kind: it is timed, not
+compared. The limit of a step is reading every weight of backbone and head once (a head that is a small network as often as it is
+evaluated; AdaLN of the class alone once a picture) and what there is of the cache; or the products.
 """
 
 from __future__ import annotations
 
-import collections
+import functools
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -17,76 +18,61 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from nextset import Model, Pick, System, spec
-from nextset.account import account
+from nextset import Model, System
+from nextset.account import account, caching
 from nextset.backbones import Llama
-from nextset.decode import Constant
-from nextset.errors import NextsetError, UsageError
-from nextset.heads import Categorical
+from nextset.errors import NextsetError
 from nextset.heads.categorical import CategoricalModule
 from nextset.heads.diffusion import Diffusion
-from nextset.mixers import Attention
-from nextset.nn.diffusion import Strided
-from nextset.noise import Noise
-from nextset.orders import Plan
-from nextset.tokenizers.vq import VQ
+from nextset.mixers import EXACT, Attention
+from nextset.nn.borrowed import Borrowed
 
 from . import MILLISECONDS, Case, Row
 from .machine import Limit, Machine
-from .plain.llamagen import PlainLlama
 from .rounds import alternate, timed
+from .subjects import Asked, Draw, enlivened, others, subject
 from .variants import variants, weight_bytes
 
-SCALE = 4.0
-GREEDY = Pick(temperature=0)
-LIGHT = VQ(16384, 8, width=32, multipliers=(1, 1, 1, 1, 1), blocks=1, latent=32)  # not run: it need not weigh anything
-
-Draw = Callable[[Tensor], Tensor]
+SCALE = 4.0  # of LlamaGen, as its authors draw pictures to look at
+TOLERANCE = 1e-3  # of vectors, relative to all of them: a chain of denoisings magnifies the rounding of each
+ROUNDS = 5  # at most
+LLAMAGEN = ("plain", "transformers")
+costs_of = functools.lru_cache(maxsize=16)(account)
 
 
 @dataclass(frozen=True)
 class Contest:
-    """A system, how many pictures at once and how often, and who else draws: each makes a way to draw of a model."""
+    """A system, what is asked of it, who else draws, and how many seconds the rounds may take together."""
 
     name: str
     system: System
-    batch: int
-    rounds: int
-    others: Mapping[str, Callable[[Model], Draw]]
+    asked: Asked
+    others: tuple[str, ...] = ("plain",)
+    seconds: float = 45.0
 
     @property
     def case(self) -> str:
         """What is drawn."""
-        return f"{self.name}, batch {self.batch}, guidance {SCALE:g}"
+        said = f"{self.name}, batch {self.asked.batch}, guidance {self.asked.top(self.system):g}"
+        whole = len(self.system.order.sizes(self.system.layout))
+        return said if self.asked.steps is None else f"{said}, first {self.asked.steps} of {whole} steps"
 
 
 def contests(quick: bool) -> Iterator[Contest]:
     """All of them, smallest first."""
-    llama = replace(spec("llamagen/b"), tokenizer=LIGHT, head=Categorical(std=0.02))
     if quick:
-        llama = replace(llama, size=(128, 128), backbone=Llama(256, 4, Attention(4)))
-    name = "4 layers of 256, 64 tokens" if quick else "llamagen/b"
-    others = {"plain": plain_llamagen, "transformers": hugging_face}
-    for batch, rounds in ((1, 3), (4, 1), (16, 1)):
-        yield Contest(name, llama, batch, 1 if quick else rounds, others)
-    for name, other, rounds in (
-        ("var/d16", plain_var, 2),
-        ("arpg/l", plain_arpg, 2),
-        ("aim/b", plain_aim, 1),
-        ("rar/b", plain_rar, 1),
-        ("mar/b", plain_mar, 1),
-    ):
-        system = spec(f"{name.partition('/')[0]}/tiny" if quick else name)
+        llama = replace(subject("llamagen/b"), size=(128, 128), backbone=Llama(256, 4, Attention(4)))
+        yield Contest("llamagen, 4 layers of 256, 64 tokens", llama, Asked(2, SCALE), LLAMAGEN, 0.0)
+        yield Contest("llamagen, 4 layers of 256, 64 tokens", llama, Asked(1, SCALE, 8), LLAMAGEN, 0.0)
+    else:
+        for batch, steps, seconds in ((1, None, 100.0), (4, None, 95.0), (16, 64, 70.0)):
+            yield Contest("llamagen/b", subject("llamagen/b"), Asked(batch, SCALE, steps), LLAMAGEN, seconds)
+    for name, steps in (("var/d16", None), ("mar/b", None), ("rar/b", 64), ("arpg/l", None), ("aim/b", 64)):
+        system = subject(f"{name.partition('/')[0]}/digits" if quick else name)
         if isinstance(system.head, Diffusion):
-            system, name = shorter(system), f"{name}, 8 steps of 25 evaluations"
-        yield Contest(name, system, 1, 1 if quick else rounds, {"plain": other})
-
-
-def shorter(system: System) -> System:
-    """MAR in 8 steps and 25 evaluations of its denoiser; guidance that rises in the course of them is constant here."""
-    assert isinstance(system.head, Diffusion)
-    few = Strided(25) if system.layout.sites > 25 else system.head.spacing
-    return replace(system, head=replace(system.head, spacing=few), order=replace(system.order, steps=8))  # type: ignore[call-arg]
+            evaluations = system.head.spacing.count
+            name = f"{name}, {len(system.order.sizes(system.layout))} steps of {evaluations} evaluations"
+        yield Contest(name, system, Asked(1, None, 8 if quick and steps else steps), seconds=0.0 if quick else 45.0)
 
 
 def rows(machine: Machine, quick: bool, only: str = "") -> Iterator[Row]:
@@ -98,154 +84,96 @@ def rows(machine: Machine, quick: bool, only: str = "") -> Iterator[Row]:
 
 def race(contest: Contest, machine: Machine) -> Iterator[Row]:
     """All draw the same pictures, by turns. Raises NextsetError where ours in float32 and the plain loop do not."""
-    torch.manual_seed(0)
-    model = enlivened(contest.system.build().eval())
-    labels, ours = torch.arange(contest.batch), variants(model)
+    asked, case = contest.asked, contest.case
+    model = enlivened(contest.system)
+    ours, (rivals, absent) = variants(model), others(model, asked, contest.others)
+    for name, reason in absent.items():
+        print(f"benchmarks: {case}: {name} is left out: {reason}", file=sys.stderr)
+    seconds, drawn = timed_rounds({name: asked.ours(fast) for name, fast in ours.items()} | rivals, contest)
+    agree(case, drawn["float32"], drawn["plain"])
+    tokens = count_known(contest)
+    for variant, fast in ours.items():
+        limit, share = least(fast, variant, contest, machine, statistics.median(seconds[variant]))
+        near = "" if variant == "float32" else fidelity(model, fast, asked, drawn["float32"], drawn[variant])
+        note = ", ".join(filter(None, (near, share, f"{len(seconds[variant])} rounds")))
+        for against in rivals:
+            row = Case("sampling", case, MILLISECONDS, variant, against, note)
+            yield Row.of(row, tokens, seconds[variant], seconds[against], limit)
+
+
+def timed_rounds(draws: Mapping[str, Draw], contest: Contest) -> tuple[dict[str, list[float]], dict[str, Tensor]]:
+    """Seconds per round, and what each drew in the last. Before the first everybody takes two steps: memory and kernels are found then."""
     drawn: dict[str, Tensor] = {}
 
     def keeping(name: str, draw: Draw) -> Callable[[], object]:
-        return lambda: drawn.update({name: draw(labels)})
+        return lambda: drawn.update({name: draw(contest.asked.steps).clone()})
 
-    draws: dict[str, Draw] = {name: drawing(fast) for name, fast in ours.items()}
-    for name, make in contest.others.items():
-        try:
-            draws[name] = make(model)
-        except UsageError as error:
-            print(f"benchmarks: {contest.case}: {name} is left out: {error}", file=sys.stderr)
-    draws[next(iter(draws))](labels[:1])  # the first to run pays for what all share
-    seconds = alternate({n: timed(keeping(n, draw)) for n, draw in draws.items()}, contest.rounds, contest.case)
-    agree(contest.case, drawn["float32"], drawn["plain"])
-    tokens = contest.batch * contest.system.layout.sites
-    for variant, fast in ours.items():
-        note = fidelity(model, fast, labels, drawn["float32"]) if variant != "float32" else ""
-        limit, share = least(fast, variant, contest, machine, statistics.median(seconds[variant]))
-        for against in (name for name in contest.others if name in seconds):
-            case = Case(
-                "sampling", contest.case, MILLISECONDS, variant, against, ", ".join(filter(None, (note, share)))
-            )
-            yield Row.of(case, tokens, seconds[variant], seconds[against], limit)
+    for draw in draws.values():
+        draw(2)
+    runs = {name: timed(keeping(name, draw)) for name, draw in draws.items()}
+    return alternate(runs, ROUNDS, contest.case, contest.seconds), drawn
 
 
-def enlivened(model: Model) -> Model:
-    """With random numbers in every weight that is zero at first, so that tokens differ."""
-    for weight in model.network.parameters():
-        if not weight.any():
-            torch.nn.init.normal_(weight, std=0.02)
-    return model
-
-
-def drawing(model: Model) -> Draw:
-    """The likeliest guided tokens (B, N, ...)."""
-
-    def draw(labels: Tensor) -> Tensor:
-        (last,) = collections.deque(model.stream(labels, guidance=Constant(SCALE), pick=GREEDY), maxlen=1)
-        return last.decoding.tokens.data
-
-    return draw
+def count_known(contest: Contest) -> int:
+    """Sites that are drawn, of all pictures."""
+    return contest.asked.batch * sum(contest.system.order.sizes(contest.system.layout)[: contest.asked.steps])
 
 
 def agree(case: str, ours: Tensor, theirs: Tensor) -> None:
     """Raises NextsetError where tokens differ; vectors may by rounding."""
-    same = torch.allclose(ours, theirs, atol=1e-2) if ours.is_floating_point() else torch.equal(ours, theirs)
+    same = distance(theirs, ours) < TOLERANCE if ours.is_floating_point() else torch.equal(ours, theirs)
     if not same:
         raise NextsetError(f"{case}: the plain loop writes other tokens; nothing is reported")
 
 
+def distance(rough: Tensor, exact: Tensor) -> float:
+    """The length of the difference relative to that of `exact`."""
+    return float((rough - exact).norm() / exact.norm())
+
+
 @torch.inference_mode()
-def fidelity(exact: Model, rough: Model, labels: Tensor, tokens: Tensor) -> str:
-    """How near the narrower network is, given the tokens so far: the share of choices that stay, and the error of logits."""
-    found = []
-    for network in (exact.network, rough.network):
-        plan = network.plan(0, len(labels), tokens.device)
-        condition = network.condition(network.condition.prepare(labels, None, tokens.device))
-        hidden = network.hidden(tokens, condition, plan)
-        logits = network.head.logits(hidden) if isinstance(network.head, CategoricalModule) else hidden
-        found.append(logits.float())
-    error = float((found[1] - found[0]).norm() / found[0].norm())
+def fidelity(exact: Model, rough: Model, asked: Asked, tokens: Tensor, drawn: Tensor) -> str:
+    """How near the narrower network is, given the tokens so far: the share of choices that stay, and the error of logits.
+
+    Both of the guided distribution, over the sites that were drawn. Of vectors, how far off those are that it has `drawn`.
+    """
     if not isinstance(exact.network.head, CategoricalModule):
-        return f"hidden vectors {error:.1%} off"
-    same = (found[0].argmax(-1) == found[1].argmax(-1)).float().mean()
-    return f"{same:.1%} of choices stay, logits {error:.1%} off"
+        return f"vectors {distance(drawn, tokens):.2%} off"
+    told = [guided(model, asked, tokens) for model in (exact, rough)]
+    same = (told[0].argmax(-1) == told[1].argmax(-1)).float().mean()
+    return f"{same:.1%} of choices stay, logits {distance(told[1], told[0]):.2%} off"
+
+
+def guided(model: Model, asked: Asked, tokens: Tensor) -> Tensor:
+    """Guided logits of what was drawn, by rank, (B, n, V), given the tokens (B, N) before."""
+    network, system = model.network, model.system
+    plan = network.plan(0, asked.batch, tokens.device)
+    plan = replace(plan, sizes=system.order.sizes(system.layout))
+    condition = network.condition(network.condition.prepare(asked.labels, None, tokens.device))
+    null = network.condition.null(asked.labels)
+    head, end = network.head, plan.starts[len(plan.sizes) if asked.steps is None else asked.steps]
+    assert isinstance(head, CategoricalModule)
+    logits, other = (head.logits(network.hidden(tokens, part, plan)[:, :end]).float() for part in (condition, null))
+    scales = torch.tensor(asked.guidance(system).scales(plan.sizes)).repeat_interleave(torch.tensor(plan.sizes))
+    return torch.lerp(other, logits, scales[:end, None].expand_as(other))
 
 
 def least(model: Model, variant: str, contest: Contest, machine: Machine, seconds: float) -> tuple[Limit, str]:
-    """Of drawing a whole batch; and which share of the rate of products was reached."""
-    network, costs, halves = model.network, account(contest.system), 2 * contest.batch
-    read = costs.steps * (weight_bytes(network.backbone, network.head) + halves * costs.cache_bytes_float32 / 2)
-    products = halves * costs.multiply_adds
+    """Of drawing a whole batch; and which share of the rate of products was reached.
+
+    Where only the first steps are drawn they have their share of the products, though late steps have a few more.
+    """
+    network, system, halves = model.network, contest.system, 2 * contest.asked.batch
+    sizes, costs = system.order.sizes(system.layout), costs_of(system)
+    steps = contest.asked.steps or len(sizes)
+    cache = sum(caching(system, EXACT, next(network.condition.parameters()).dtype).reads[:steps])
+    often = system.head.spacing.count if isinstance(system.head, Diffusion) else 1
+    once = getattr(network.backbone, "modulation", None) if not system.wiring.modulates else None
+    rare = weight_bytes(once) if once is not None else 0
+    tied = isinstance(getattr(network.head, "project", None), Borrowed)
+    table = weight_bytes(network.wiring) if tied else 0
+    each = weight_bytes(network.backbone) - rare + often * weight_bytes(network.head) + table
+    products = halves * costs.multiply_adds * sum(sizes[:steps]) / sum(sizes)
     share = products / seconds / machine.multiply_adds_per_second
-    return machine.limit(read, products, variant), f"{share:.0%} of the float32 rate of products"
-
-
-# -- the others
-
-
-def plain_llamagen(model: Model) -> Draw:
-    """A full-length cache and a row of a mask a step."""
-    plain = PlainLlama(model.network)
-    return lambda labels: plain.generate(labels, SCALE)
-
-
-def hugging_face(model: Model) -> Draw:
-    """transformers' Llama with its static cache."""
-    from .plain.hugging_face import HuggingFaceLlama
-
-    other = HuggingFaceLlama(model.network)
-    return lambda labels: other.generate(labels, SCALE)
-
-
-def plain_var(model: Model) -> Draw:
-    """Growing caches."""
-    from .plain.var import PlainVar
-
-    plain = PlainVar(model.network)
-    return lambda labels: plain.generate(labels, SCALE)
-
-
-def plain_rar(model: Model) -> Draw:
-    """Tables of positions made anew in every step."""
-    from .plain.rar import PlainRar
-
-    plain = PlainRar(model.network)
-    return lambda labels: plain.generate(labels, SCALE)
-
-
-def plain_aim(model: Model) -> Draw:
-    """Two states a layer."""
-    from .plain.aim import PlainAim
-
-    plain = PlainAim(model.network)
-    return lambda labels: plain.generate(labels, SCALE)
-
-
-def plain_arpg(model: Model) -> Draw:
-    """Two growing caches, on the same random orders."""
-    from .plain.arpg import PlainArpg
-
-    plain = PlainArpg(model.network)
-
-    def draw(labels: Tensor) -> Tensor:
-        plan, _ = chance(model, len(labels))
-        return plain.generate(labels, SCALE, plan)
-
-    return draw
-
-
-def plain_mar(model: Model) -> Draw:
-    """No cache at all, on the same random orders and noise."""
-    from .plain.mar import PlainMar
-
-    plain = PlainMar(model.network)
-
-    def draw(labels: Tensor) -> Tensor:
-        plan, drawn = chance(model, len(labels))
-        return plain.generate(labels, SCALE, plan, drawn)
-
-    return draw
-
-
-def chance(model: Model, batch: int) -> tuple[Plan, Tensor]:
-    """The plan and the numbers by rank that `Model.stream` draws for samples 0, 1, ... of seed 0."""
-    system, noise = model.system, Noise(0, range(batch), model.device)
-    plan = system.order.plan(system.layout, noise)
-    return plan, model.network.head.draw(noise, system.layout.sites)
+    limit = machine.limit(rare + steps * each + halves * cache, products, variant)
+    return limit, f"{share:.0%} of the float32 rate of products"

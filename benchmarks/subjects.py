@@ -1,4 +1,4 @@
-"""What is measured: systems with random weights that all matter, the numbers they draw from, and the plain contestant of each."""
+"""What is measured: systems whose random weights all matter, what is asked of them, and the plain contestant of each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from nextset import Model, Pick, System, spec
-from nextset.conditions import Label
+from nextset.decode import Constant, Guidance
+from nextset.errors import UsageError
 from nextset.heads import Diffusion
 from nextset.layout import Continuous
 from nextset.nn.diffusion import Strided
@@ -22,103 +23,127 @@ from nextset.tokenizers.maskgit_vq import MaskGITVQ
 from nextset.tokenizers.multiscale import MultiScaleVQ
 from nextset.tokenizers.vq import VQ
 
-from .plain.aim import PlainAiM
-from .plain.arpg import PlainARPG
+from .plain.aim import PlainAim
+from .plain.arpg import PlainArpg
+from .plain.hugging_face import HuggingFaceLlama
 from .plain.llamagen import PlainLlama
-from .plain.mar import PlainMAR
-from .plain.rar import PlainRAR
-from .plain.var import PlainVAR
+from .plain.mar import PlainMar
+from .plain.rar import PlainRar
+from .plain.var import PlainVar
 
 GREEDY, SEED = Pick(temperature=0), 0
-EVALUATIONS, STEPS = 25, 8  # of MAR here, where its authors take 100 and 64 or 256
+STEPS, EVALUATIONS = 8, 25  # of MAR here; its authors take 64 or 256 steps of 100
 
-
-def light(system: System) -> System:
-    """The system over a tokenizer of the same sites and codes that weighs little: for measurements that paint nothing."""
-    tokenizer = system.tokenizer
-    ones = (1, 1, 1, 1, 1)
-    assert isinstance(tokenizer, VQ | MultiScaleVQ | MaskGITVQ | KLVAE), "those of the systems here"
-    return replace(system, tokenizer=replace(tokenizer, width=32, multipliers=ones, blocks=1))
-
-
-def system(name: str) -> System:
-    """A published size, light; MAR with fewer steps and evaluations."""
-    found = light(spec(name))
-    if isinstance(found.head, Diffusion):
-        assert isinstance(found.order, Random)
-        head = replace(found.head, spacing=Strided(EVALUATIONS))
-        found = replace(found, head=head, order=replace(found.order, steps=STEPS))
-    return found
-
-
-def build(found: System, std: float = 0.02) -> Model:
-    """The model, evaluating, of weights that are always the same; matrices that start at zero are random, or nothing would be compared."""
-    torch.manual_seed(SEED)
-    model = found.build().eval()
-    for weight in model.network.parameters():
-        if weight.ndim >= 2 and not weight.any():
-            nn.init.normal_(weight, std=std)
-    return model
+Draw = Callable[[int | None], Tensor]  # given how many steps, None: all
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What is drawn: `labels` (B,), guidance up to `scale`, and only the first `steps` steps (None: all)."""
+    """What is drawn: pictures of as many classes as there are in a `batch`, guided up to `scale` (None: as the system says).
 
-    labels: Tensor
-    scale: float
+    Only the first `steps` steps are drawn where it says so; sites that are then unknown hold zeros.
+    """
+
+    batch: int
+    scale: float | None = None
     steps: int | None = None
 
-    def drawn(self, model: Model) -> Tensor:
-        """By ours: the likeliest tokens (B, N), or latents (B, N, C) with temperature 1; sites after the last step hold zeros."""
-        guidance = replace(model.system.guidance, scale=self.scale)  # type: ignore[call-arg]
-        pick = Pick() if isinstance(model.system.tokenizer.unit, Continuous) else GREEDY
-        stream = model.stream(self.labels, seed=SEED, guidance=guidance, pick=pick)
-        (last,) = collections.deque(itertools.islice(stream, self.steps), maxlen=1)
-        return last.decoding.tokens.data
+    @property
+    def labels(self) -> Tensor:
+        """(B,)."""
+        return torch.arange(self.batch)
 
-    def plain(self, model: Model) -> Callable[[], Tensor]:
-        """By the plain contestant on the weights of `model`, with the same order and noise, which it need not draw."""
-        network, name = model.network, kind(model.system)
-        noise = Noise(SEED, range(len(self.labels)))
+    def guidance(self, system: System) -> Guidance:
+        """The schedule."""
+        if self.scale is None:
+            return system.guidance
+        if isinstance(system.guidance, Constant):
+            return Constant(self.scale)
+        return replace(system.guidance, scale=self.scale)  # type: ignore[call-arg]
+
+    def top(self, system: System) -> float:
+        """The scale where guidance is strongest."""
+        found: float = getattr(self.guidance(system), "scale", 1.0)
+        return found
+
+    def ours(self, model: Model) -> Draw:
+        """The likeliest tokens (B, N), or latents (B, N, C) at temperature 1: vectors are drawn, and have no likeliest."""
+        system = model.system
+        pick = Pick() if isinstance(system.tokenizer.unit, Continuous) else GREEDY
+
+        def draw(steps: int | None) -> Tensor:
+            stream = model.stream(self.labels, seed=SEED, guidance=self.guidance(system), pick=pick)
+            (last,) = collections.deque(itertools.islice(stream, steps), maxlen=1)
+            return last.decoding.tokens.data
+
+        return draw
+
+    def plain(self, model: Model) -> Draw:
+        """The same by the plain contestant. Order and noise are those of `ours`, drawn beforehand: their time is not counted."""
+        network, labels, top = model.network, self.labels, self.top(model.system)
+        noise = Noise(SEED, range(self.batch))
         order = model.system.order.plan(network.layout, noise).perm
         numbers = network.head.draw(noise, network.layout.sites)
-        asked = self.labels, self.scale
-        if name == "var":
-            var = PlainVAR(network, model.tokenizer).eval()
-            return lambda: var.generate(*asked, self.steps)
-        if name == "mar":
-            mar = PlainMAR(network).eval()
-            return lambda: mar.generate(*asked, order, numbers, self.steps)
-        if name == "arpg":
-            arpg = PlainARPG(network).eval()
-            return lambda: arpg.generate(*asked, order, self.steps)
-        others: dict[str, type[PlainLlama | PlainRAR | PlainAiM]] = {
-            "llamagen": PlainLlama,
-            "rar": PlainRAR,
-            "aim": PlainAiM,
-        }
-        plain = others[name](network).eval()
-        return lambda: plain.generate(*asked, self.steps)
+        match kind(model.system):
+            case "var":
+                var = PlainVar(network, model.tokenizer).eval()
+                return lambda steps: var.generate(labels, top, steps)
+            case "mar":
+                mar = PlainMar(network).eval()
+                return lambda steps: mar.generate(labels, top, order, numbers, steps)
+            case "arpg":
+                arpg = PlainArpg(network).eval()
+                return lambda steps: arpg.generate(labels, top, order, steps)
+            case "rar":
+                rar = PlainRar(network).eval()
+                return lambda steps: rar.generate(labels, top, steps)
+            case "aim":
+                aim = PlainAim(network).eval()
+                return lambda steps: aim.generate(labels, top, steps)
+        llama = PlainLlama(network).eval()
+        return lambda steps: llama.generate(labels, top, steps)
+
+    def transformers(self, model: Model) -> Draw:
+        """Hugging Face's Llama of the same shape. Raises UsageError where it is not installed."""
+        other = HuggingFaceLlama(model.network)
+        return lambda steps: other.generate(self.labels, self.top(model.system), steps)
 
 
-def kind(found: System) -> str:
-    """Which of the plain contestants is like this system."""
-    backbone, head = type(found.backbone).__name__, type(found.head).__name__
-    wiring = type(found.wiring).__name__
-    by_part = {"Upsampled": "var", "Queries": "arpg", "Stepped": "rar", "Masked": "mar"}
-    if wiring in by_part:
-        return by_part[wiring]
-    return "aim" if head == "Tied" and backbone == "Transformer" else "llamagen"
+def kind(system: System) -> str:
+    """Which of the plain contestants is like it: the name of its module. Each says for itself what it refuses."""
+    wirings = {"Upsampled": "var", "Queries": "arpg", "Stepped": "rar", "Masked": "mar"}
+    found = wirings.get(type(system.wiring).__name__)
+    return found or ("llamagen" if type(system.backbone).__name__ == "Llama" else "aim")
 
 
-def scale(found: System) -> float:
-    """Up to which a system is guided unless it is said."""
-    reached: float = getattr(found.guidance, "scale", 1.0)
-    return reached
+def subject(name: str) -> System:
+    """A system of the catalogue over a tokenizer that weighs little, since nothing is painted; MAR in fewer steps and evaluations."""
+    system = spec(name)
+    tokenizer, small = system.tokenizer, dict(width=32, multipliers=(1, 1, 1, 1, 1), blocks=1)
+    if isinstance(tokenizer, VQ | MultiScaleVQ | MaskGITVQ | KLVAE) and len(tokenizer.multipliers) == 5:
+        system = replace(system, tokenizer=replace(tokenizer, **small))  # type: ignore[arg-type]
+    if isinstance(system.head, Diffusion) and isinstance(system.order, Random) and system.layout.sites > STEPS:
+        head = replace(system.head, spacing=Strided(EVALUATIONS))
+        system = replace(system, head=head, order=replace(system.order, steps=STEPS))
+    return system
 
 
-def labels(found: System, batch: int) -> Tensor:
-    """Different classes, (B,)."""
-    assert isinstance(found.condition, Label)
-    return torch.arange(batch) % found.condition.classes
+def enlivened(system: System) -> Model:
+    """The model, evaluating, with weights that are always the same, and random where they are zero at first: else tokens say little."""
+    torch.manual_seed(SEED)
+    model = system.build().eval()
+    for weight in model.network.parameters():
+        if not weight.any():
+            nn.init.normal_(weight, std=0.02)
+    return model
+
+
+def others(model: Model, asked: Asked, names: tuple[str, ...]) -> tuple[dict[str, Draw], dict[str, str]]:
+    """Ways to draw by those who are at hand, and of the rest why they are not."""
+    found, absent = {}, {}
+    for name in names:
+        try:
+            found[name] = asked.plain(model) if name == "plain" else asked.transformers(model)
+        except UsageError as error:
+            absent[name] = str(error)
+    return found, absent

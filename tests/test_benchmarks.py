@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
@@ -22,11 +23,13 @@ from benchmarks.continuous import rows as continuous
 from benchmarks.growth import Point, exponent, fitted
 from benchmarks.machine import Limit, Machine
 from benchmarks.plain.llamagen import PlainLlama, PlainTraining
-from benchmarks.rounds import alternate, times_faster
-from benchmarks.sampling import SCALE, Contest, drawing, fidelity, plain_llamagen, race
+from benchmarks.rounds import alternate, timed, times_faster
+from benchmarks.sampling import SCALE, Contest, distance, fidelity, guided, least, race
+from benchmarks.subjects import Asked
 from benchmarks.training import agree, alone
 from benchmarks.variants import weight_bytes
 from nextset import NextsetError, UsageError
+from nextset.account import account
 from nextset.conditions import Label, Unconditional
 from nextset.heads import Categorical
 from nextset.nn.packed import Int8Weights
@@ -76,41 +79,71 @@ def test_it_shares_the_weights_until_it_is_copied(model: nextset.Model) -> None:
 
 
 def test_both_draw_the_same_tokens(model: nextset.Model) -> None:
-    tokens = drawing(model)(LABELS)
+    tokens = Asked(3, SCALE).ours(model)(None)
     assert torch.equal(PlainLlama(model.network).generate(LABELS, SCALE), tokens)
     assert not torch.equal(PlainLlama(model.network).generate(LABELS, 1.0), tokens)  # so guidance is compared as well
 
 
-def test_nothing_is_reported_where_tokens_differ(model: nextset.Model) -> None:
+def test_nothing_is_reported_where_tokens_differ(model: nextset.Model, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = copy.deepcopy(PlainLlama(model.network))
     with torch.no_grad():
         plain.output.weight.neg_()
-    contest = Contest("tiny", TINY, 3, 1, {"plain": lambda _: lambda labels: plain.generate(labels, SCALE)})
+    wrong = {"plain": lambda steps: plain.generate(LABELS, SCALE, steps)}, {}
+    monkeypatch.setattr("benchmarks.sampling.others", lambda *_: wrong)
     with pytest.raises(NextsetError, match="other tokens"):
-        list(race(contest, MACHINE))
+        list(race(Contest("tiny", TINY, Asked(3, SCALE)), MACHINE))
     with pytest.raises(NextsetError, match="the loss is"):
         agree("tiny", model.network, plain, (TOKENS, LABELS))
 
 
-def test_a_contest_has_a_row_a_variant_and_opponent(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_contest_has_a_row_a_variant_and_opponent(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """One who is not installed is left out, and said to be."""
 
-    def absent(model: nextset.Model) -> Any:
+    def absent(network: nextset.Model) -> Any:
         raise UsageError("install it")
 
-    found = list(race(Contest("tiny", TINY, 2, 1, {"plain": plain_llamagen, "absent": absent}), MACHINE))
+    monkeypatch.setattr("benchmarks.subjects.HuggingFaceLlama", absent)
+    found = list(race(Contest("tiny", TINY, Asked(2, SCALE, 4), ("plain", "transformers"), 0.0), MACHINE))
     assert [(row.variant, row.against) for row in found] == [
         (variant, "plain") for variant in ("float32", "bfloat16", "int8")
     ]
-    assert "absent is left out: install it" in capsys.readouterr().err
+    assert found[0].case == "tiny, batch 2, guidance 4, first 4 of 16 steps"
+    assert found[0].note.endswith("1 rounds")
+    assert "transformers is left out: install it" in capsys.readouterr().err
 
 
 def test_how_near_narrower_weights_are(model: nextset.Model) -> None:
-    assert fidelity(model, model, LABELS, TOKENS) == "100.0% of choices stay, logits 0.0% off"
+    """Guidance counts, and later steps than were drawn do not."""
+    asked = Asked(3, SCALE)
+    assert fidelity(model, model, asked, TOKENS, TOKENS) == "100.0% of choices stay, logits 0.00% off"
     other = copy.deepcopy(model)
     with torch.no_grad():
         other.network.head.project.weight.neg_()
-    assert fidelity(model, other, LABELS, TOKENS).endswith("logits 200.0% off")
+    assert fidelity(model, other, asked, TOKENS, TOKENS).endswith("logits 200.00% off")
+    drawn = asked.ours(model)(None)
+    assert torch.equal(guided(model, asked, drawn).argmax(-1), drawn)
+    assert torch.equal(guided(model, Asked(3, SCALE, 4), drawn), guided(model, asked, drawn)[:, :4])
+    assert distance(torch.tensor([3.0, 4.0]), torch.tensor([3.0, 0.0])) == pytest.approx(4 / 3)
+
+
+@pytest.mark.parametrize(("name", "share"), [("llamagen", 0.5), ("aim", 1.0)])
+def test_the_limit_reads_what_a_step_reads(name: str, share: float) -> None:
+    """Half the cache on average where it grows, all of it where it is a state; a tied table as well; and half of it for half the steps."""
+    system = nextset.spec(f"{name}/tiny")
+    model, machine = system.build().eval(), replace(MACHINE, multiply_adds_per_second=1e12)
+    steps, cache = system.layout.sites, account(system).cache_bytes_float32
+    contest = Contest(name, system, Asked(1, SCALE))
+    weights = weight_bytes(model.network.backbone, model.network.head)
+    if name == "aim":
+        rare = weight_bytes(model.network.backbone.modulation)
+        weights += weight_bytes(model.network.wiring) - rare + rare / steps
+    limit, _ = least(model, "float32", contest, machine, 1.0)
+    expected = steps * (weights + 2 * cache * share) / 100
+    assert limit.seconds == pytest.approx(expected, rel=0.02)
+    half, _ = least(model, "float32", replace(contest, asked=Asked(1, SCALE, steps // 2)), machine, 1.0)
+    assert half.seconds < 0.55 * limit.seconds
 
 
 def test_both_train_alike(model: nextset.Model) -> None:
@@ -147,6 +180,14 @@ def test_rounds_alternate() -> None:
     seconds = alternate({"a": contestant("a", 0), "b": contestant("b", 10)}, rounds=3)
     assert ran == ["a", "b", "b", "a", "a", "b"]
     assert seconds == {"a": [1, 4, 5], "b": [12, 13, 16]}
+
+
+def test_no_round_begins_that_would_take_too_long() -> None:
+    """Rounds of 20 ms in 50 ms: a third might end too late. One round is always run."""
+    slow = {"a": timed(lambda: time.sleep(0.02))}
+    assert len(alternate(slow, 9, budget=0.05)["a"]) in (1, 2)
+    assert len(alternate(slow, 9, budget=0.0)["a"]) == 1
+    assert len(alternate(slow, 3)["a"]) == 3
 
 
 def test_the_ratio_is_the_median_of_the_rounds() -> None:

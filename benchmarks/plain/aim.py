@@ -71,7 +71,7 @@ class PlainBlock(nn.Module):
         return gate * self.mixer(self.norm(residual) * (1 + scale) + shift), residual
 
 
-class PlainAiM(nn.Module):
+class PlainAim(nn.Module):
     """Tokens with positions, blocks, two norms, and logits by the table of tokens."""
 
     def __init__(self, network: Network) -> None:

@@ -90,7 +90,7 @@ class PlainCross(nn.Module):
         return self.feedforward(x + self.proj(mixed.transpose(1, 2).flatten(2)))
 
 
-class PlainARPG(nn.Module):
+class PlainArpg(nn.Module):
     """Both halves, one table of tokens, the mask, classes and no class."""
 
     def __init__(self, network: Network) -> None:

@@ -82,7 +82,7 @@ class PlainDenoiser(nn.Module):
         return self.out(F.layer_norm(h, h.shape[-1:], eps=EPS) * (1 + scale) + shift)
 
 
-class PlainMAR(nn.Module):
+class PlainMar(nn.Module):
     """Encoder, decoder and head."""
 
     def __init__(self, network: Network) -> None:

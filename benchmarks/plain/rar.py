@@ -64,7 +64,7 @@ class PlainBlock(nn.Module):
         return x + gate2 * self.fall(hidden)
 
 
-class PlainRAR(nn.Module):
+class PlainRar(nn.Module):
     """One table of tokens, a mask, classes and no class; tables of places, of targets and of steps."""
 
     def __init__(self, network: Network) -> None:

@@ -67,7 +67,7 @@ class PlainBlock(nn.Module):
         return x + self.fall(hidden) * gate2
 
 
-class PlainVAR(nn.Module):
+class PlainVar(nn.Module):
     """The generator, and of the tokenizer the codes and the convolutions between the scales."""
 
     def __init__(self, network: Network, tokenizer: nn.Module) -> None:
