@@ -31,7 +31,7 @@ from .rounds import median, timed
 from .variants import weight_bytes
 
 SIDES = (8, 16, 32, 64)
-WIDTH, DEPTH, ROUNDS = 256, 4, 3
+WIDTH, DEPTH, ROUNDS = 256, 4, 2
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -105,17 +105,19 @@ def highest(clear: bool = True) -> int:
 
 
 def fitted(points: Sequence[Point]) -> str:
-    """The exponents in words, and how much dearer a token is at the most sites than at 256."""
+    """The exponents in words, and how much dearer a token is at the most sites than at fewer, but for the fewest."""
     times = {p.sites: p.seconds / p.sites for p in points}
     exponents = {
         "time": exponent([(p.sites, p.seconds) for p in points]),
         "time a token": exponent(list(times.items())),
         "cache": exponent([(p.sites, p.cache) for p in points]),
     }
-    second, last = points[min(1, len(points) - 1)], points[-1]
-    ratio = times[last.sites] / times[second.sites]
+    *earlier, last = points
     said = ", ".join(f"{name} {value:.2f}" for name, value in exponents.items())
-    return f"exponents: {said}; a token at {last.sites} sites takes {ratio:.2f} of one at {second.sites}"
+    dearer = [
+        f"{times[last.sites] / times[point.sites]:.2f} of one at {point.sites}" for point in earlier[1:] or earlier
+    ]
+    return f"exponents: {said}; a token at {last.sites} sites takes {', '.join(dearer)}"
 
 
 def exponent(points: Sequence[tuple[float, float]]) -> float:

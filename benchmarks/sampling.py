@@ -35,7 +35,7 @@ from .variants import variants, weight_bytes
 
 SCALE = 4.0  # of LlamaGen, as its authors draw pictures to look at
 TOLERANCE = 1e-3  # of vectors, relative to all of them: a chain of denoisings magnifies the rounding of each
-ROUNDS = 5  # at most
+ROUNDS, SECONDS = 5, 30.0  # at most, of a contest; a first round is always run
 LLAMAGEN = ("plain", "transformers")
 costs_of = functools.lru_cache(maxsize=16)(account)
 
@@ -48,7 +48,7 @@ class Contest:
     system: System
     asked: Asked
     others: tuple[str, ...] = ("plain",)
-    seconds: float = 45.0
+    seconds: float = SECONDS
 
     @property
     def case(self) -> str:
@@ -65,14 +65,15 @@ def contests(quick: bool) -> Iterator[Contest]:
         yield Contest("llamagen, 4 layers of 256, 64 tokens", llama, Asked(2, SCALE), LLAMAGEN, 0.0)
         yield Contest("llamagen, 4 layers of 256, 64 tokens", llama, Asked(1, SCALE, 8), LLAMAGEN, 0.0)
     else:
-        for batch, steps, seconds in ((1, None, 100.0), (4, None, 95.0), (16, 64, 70.0)):
+        for batch, steps, seconds in ((1, None, 100.0), (4, 128, 60.0), (16, 64, 60.0)):
             yield Contest("llamagen/b", subject("llamagen/b"), Asked(batch, SCALE, steps), LLAMAGEN, seconds)
     for name, steps in (("var/d16", None), ("mar/b", None), ("rar/b", 64), ("arpg/l", None), ("aim/b", 64)):
-        system = subject(f"{name.partition('/')[0]}/digits" if quick else name)
+        name = f"{name.partition('/')[0]}/digits" if quick else name
+        system = subject(name)
         if isinstance(system.head, Diffusion):
             evaluations = system.head.spacing.count
             name = f"{name}, {len(system.order.sizes(system.layout))} steps of {evaluations} evaluations"
-        yield Contest(name, system, Asked(1, None, 8 if quick and steps else steps), seconds=0.0 if quick else 45.0)
+        yield Contest(name, system, Asked(1, None, 8 if quick and steps else steps), seconds=0.0 if quick else SECONDS)
 
 
 def rows(machine: Machine, quick: bool, only: str = "") -> Iterator[Row]:

@@ -160,7 +160,11 @@ def test_samples_bring_their_settings(save: Any, tmp_path: Path, capsys: Capture
     capsys.readouterr()
     found = judged(capsys, str(path), "--data", "digits", "--metrics", "accuracy")
     protocol = found["protocol"]
-    assert (protocol["seed"], protocol["balance"], protocol["dtype"]) == (8, "uniform", "bfloat16 int8 cache window:4+1")
+    assert (protocol["seed"], protocol["balance"], protocol["dtype"]) == (
+        8,
+        "uniform",
+        "bfloat16 int8 cache window:4+1",
+    )
     assert protocol["guidance"] == "Linear(scale=2, start=1)"
     assert "guidance is for drawing" in refused(capsys, "evaluate", str(path), "--data", "digits", "--guidance", "3")
     save_npz(torch.zeros(19, 1, 8, 8), path, torch.zeros(19, dtype=torch.int64))
