@@ -208,7 +208,7 @@ def test_exponents_are_those_of_a_power() -> None:
     assert exponent([(n, 3 * n**1.5) for n in (64, 256, 1024)]) == pytest.approx(1.5)
     words = fitted([Point(n, 1e-3 * n**2, 8 * n, 0) for n in (64, 256, 1024, 4096)])
     assert "time 2.00, time a token 1.00, cache 1.00" in words
-    assert "a token at 4096 sites takes 16.00 of one at 256" in words
+    assert "a token at 4096 sites takes 16.00 of one at 256, 4.00 of one at 1024" in words
 
 
 def test_the_limit_is_the_slower_of_two() -> None:
