@@ -2,8 +2,7 @@
 
 Networks of one width and depth draw pictures of 64 to 4,096 sites, unguided. The last row of each kind fits exponents to
 figure ~ sites^e by least squares of logarithms. Memory is what the process holds at its highest more than before, beside the bytes
-of the cache. The limit is reading all weights and what there is of the cache
-in every step, or the products.
+of the cache. The limit is reading all weights and what there is of the cache in every step, or the products.
 """
 
 from __future__ import annotations
