@@ -30,12 +30,13 @@ from nextset.nn.borrowed import Borrowed
 from . import MILLISECONDS, Case, Row
 from .machine import Limit, Machine
 from .rounds import alternate, timed
-from .subjects import Asked, Draw, enlivened, others, subject
+from .subjects import SEED, Asked, Draw, enlivened, others, subject
 from .variants import variants, weight_bytes
 
 SCALE = 4.0  # of LlamaGen, as its authors draw pictures to look at
 TOLERANCE = 1e-3  # of vectors, relative to all of them: a chain of denoisings magnifies the rounding of each
 ROUNDS, SECONDS = 5, 30.0  # at most, of a contest; a first round is always run
+TIE = 1e-3  # of the deviation of logits over the vocabulary; roundings are a hundredth of that, and best and second far more apart
 FEW = 4  # pictures tell how near narrower weights are
 LLAMAGEN = ("plain", "transformers")
 costs_of = functools.lru_cache(maxsize=16)(account)
@@ -92,12 +93,12 @@ def race(contest: Contest, machine: Machine) -> Iterator[Row]:
     for name, reason in absent.items():
         print(f"benchmarks: {case}: {name} is left out: {reason}", file=sys.stderr)
     seconds, drawn = timed_rounds({name: asked.ours(fast) for name, fast in ours.items()} | rivals, contest)
-    agree(case, drawn["float32"], drawn["plain"])
+    parted = agree(contest, model, drawn["float32"], drawn["plain"])
     tokens = count_known(contest)
     for variant, fast in ours.items():
         limit, share = least(fast, variant, contest, machine, statistics.median(seconds[variant]))
         near = "" if variant == "float32" else fidelity(model, fast, asked, drawn["float32"], drawn[variant])
-        note = ", ".join(filter(None, (near, share, f"{len(seconds[variant])} rounds")))
+        note = ", ".join(filter(None, (parted, near, share, f"{len(seconds[variant])} rounds")))
         for against in rivals:
             row = Case("sampling", case, MILLISECONDS, variant, against, note)
             yield Row.of(row, tokens, seconds[variant], seconds[against], limit)
@@ -121,11 +122,29 @@ def count_known(contest: Contest) -> int:
     return contest.asked.batch * sum(contest.system.order.sizes(contest.system.layout)[: contest.asked.steps])
 
 
-def agree(case: str, ours: Tensor, theirs: Tensor) -> None:
-    """Raises NextsetError where tokens differ; vectors may by rounding."""
-    same = distance(theirs, ours) < TOLERANCE if ours.is_floating_point() else torch.equal(ours, theirs)
-    if not same:
-        raise NextsetError(f"{case}: the plain loop writes other tokens; nothing is reported")
+def agree(contest: Contest, model: Model, ours: Tensor, theirs: Tensor) -> str:
+    """Where some samples part, that they do. Raises NextsetError where tokens differ by more than rounding, or vectors do.
+
+    A choice between two tokens may turn on a rounding, and what follows is then another picture, as good for timing. So where samples
+    first part, in the order of drawing, the other's choice must be within `TIE` deviations of the best logit, given the same past.
+    """
+    wrong = NextsetError(f"{contest.case}: the plain loop writes other tokens; nothing is reported")
+    if ours.is_floating_point():
+        if not distance(theirs, ours) < TOLERANCE:
+            raise wrong
+        return ""
+    if torch.equal(ours, theirs):
+        return ""
+    logits = guided(model, contest.asked, theirs)
+    plan = model.network.plan(SEED, len(ours), ours.device)
+    own, other = (plan.to_ranks(tokens)[:, : logits.shape[1]] for tokens in (ours, theirs))
+    for sample in (own != other).any(1).nonzero()[:, 0].tolist():
+        rank = int((own[sample] != other[sample]).nonzero()[0])
+        told, chosen = logits[sample, rank], torch.stack([own[sample, rank], other[sample, rank]])
+        if told.max() - told[chosen].min() > TIE * told.std():
+            raise wrong
+    parted = int((own != other).any(1).sum())
+    return f"{parted} of {len(own)} part where two tokens tie"
 
 
 def distance(rough: Tensor, exact: Tensor) -> float:
@@ -147,10 +166,11 @@ def fidelity(exact: Model, rough: Model, asked: Asked, tokens: Tensor, drawn: Te
     return f"{same:.1%} of choices stay, logits {distance(told[1], told[0]):.2%} off"
 
 
+@torch.inference_mode()
 def guided(model: Model, asked: Asked, tokens: Tensor) -> Tensor:
     """Guided logits of what was drawn, by rank, (B, n, V), given the tokens (B, N) before."""
     network, system = model.network, model.system
-    plan = network.plan(0, asked.batch, tokens.device)
+    plan = network.plan(SEED, asked.batch, tokens.device)
     plan = replace(plan, sizes=system.order.sizes(system.layout))
     condition = network.condition(network.condition.prepare(asked.labels, None, tokens.device))
     null = network.condition.null(asked.labels)

@@ -24,9 +24,10 @@ from benchmarks.growth import CLEAR, Point, exponent, fitted, highest
 from benchmarks.machine import Limit, Machine
 from benchmarks.plain.llamagen import PlainLlama, PlainTraining
 from benchmarks.rounds import alternate, timed, times_faster
-from benchmarks.sampling import SCALE, Contest, distance, fidelity, guided, least, race
+from benchmarks.sampling import SCALE, Contest, agree, distance, fidelity, guided, least, race
 from benchmarks.subjects import Asked
-from benchmarks.training import agree, alone
+from benchmarks.training import agree as agree_in_loss
+from benchmarks.training import alone
 from benchmarks.variants import weight_bytes
 from nextset import NextsetError, UsageError
 from nextset.account import account
@@ -93,7 +94,27 @@ def test_nothing_is_reported_where_tokens_differ(model: nextset.Model, monkeypat
     with pytest.raises(NextsetError, match="other tokens"):
         list(race(Contest("tiny", TINY, Asked(3, SCALE)), MACHINE))
     with pytest.raises(NextsetError, match="the loss is"):
-        agree("tiny", model.network, plain, (TOKENS, LABELS))
+        agree_in_loss("tiny", model.network, plain, (TOKENS, LABELS))
+
+
+@pytest.mark.parametrize("name", ["llamagen", "arpg"])
+def test_samples_may_part_where_tokens_tie(name: str) -> None:
+    """Tokens 0 and 1 have one logit: who takes the one for the other is right, who takes another one is not."""
+    system = replace(nextset.spec(f"{name}/tiny"), condition=Label(3))
+    model, contest = system.build().eval(), Contest(name, system, Asked(3))
+    for weight in model.network.parameters():
+        torch.nn.init.normal_(weight, std=0.5)
+    with torch.no_grad():
+        model.network.head.project.weight[1] = model.network.head.project.weight[0]
+    ours = contest.asked.ours(model)(None)
+    sample, site = (ours == 0).nonzero()[0].tolist()
+    parted = ours.clone()
+    parted[sample, site] = 1
+    assert agree(contest, model, ours, ours) == ""
+    assert agree(contest, model, ours, parted) == "1 of 3 part where two tokens tie"
+    parted[sample, site] = 2
+    with pytest.raises(NextsetError, match="other tokens"):
+        agree(contest, model, ours, parted)
 
 
 def test_a_contest_has_a_row_a_variant_and_opponent(
