@@ -81,7 +81,7 @@ def contests(quick: bool) -> Iterator[Contest]:
 def rows(machine: Machine, quick: bool, only: str = "") -> Iterator[Row]:
     """One contest after the other."""
     for contest in contests(quick):
-        if only in contest.name:
+        if only in contest.case:
             yield from race(contest, machine)
 
 
