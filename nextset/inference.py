@@ -25,7 +25,7 @@ from .mixers import EXACT, Keeping
 from .nn.conv import Decoder
 from .nn.feedforward import GEGLUModule, MLPModule, SwiGLU
 from .nn.norm import LayerNorm, RMSNorm
-from .nn.packed import SMALLEST, Float16Linear, Float32Linear, Int8Linear, Int8Weights, PackedLinear, has_fbgemm, pack
+from .nn.packed import Float16Linear, Float32Linear, Int8Linear, Int8Weights, PackedLinear, has_fbgemm, pack
 from .nn.plain_conv import PlainDecoder
 from .spec import Spec
 from .system import Network
@@ -35,6 +35,9 @@ from .tokenizers.slotted import SlotDecoder
 Kind = TypeVar("Kind", bound=nn.Module)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 QUANTIZED = ("int8",)
+WORTH = (
+    1 << 17
+)  # weights of a layer; caches hold smaller ones, and calling packed kernels then costs more than it saves
 COMPILED = (SwiGLU, MLPModule, GEGLUModule, RMSNorm, LayerNorm, Decoder, PlainDecoder, SlotDecoder)
 
 
@@ -63,13 +66,13 @@ class Inference(Spec):
         native = narrow != torch.float32 and (not fbgemm or (narrow == torch.bfloat16 and has_bfloat16()))
         network.keeping = self.keeping
         if self.quantize:
-            pack(network, Int8Linear if fbgemm else Int8Weights, SMALLEST)
+            pack(network, Int8Linear if fbgemm else Int8Weights, WORTH)
         if native and not (self.quantize and fbgemm):  # FBGEMM takes activations in float32 alone
             network = copy.deepcopy(network).to(narrow)  # parameters are cast where they are
         elif narrow != torch.float32:
-            pack(network, Float16Linear)
+            pack(network, Float16Linear, WORTH)
         elif device == "cpu" and torch.backends.mkldnn.is_available():
-            pack(network, Float32Linear)
+            pack(network, Float32Linear, WORTH)
         if native:
             painter = _channels_last(copy.deepcopy(tokenizer).to(narrow))
         if self.compile:

@@ -21,10 +21,22 @@ needs_fbgemm = pytest.mark.skipif(not has_fbgemm(), reason="this build of torch 
 GREEDY = Pick(temperature=0)
 
 
+@pytest.fixture(autouse=True)
+def everything_is_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However small."""
+    monkeypatch.setattr("nextset.inference.WORTH", 0)
+
+
 @pytest.fixture(scope="module")
 def model() -> Model:
-    """Wide enough for its layers to be quantized."""
+    """Some rows of weights are long enough to be told apart from their rounding."""
     return lively(replace(BASE, backbone=replace(BASE.backbone, dim=128)))
+
+
+def test_small_layers_stay(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nextset.inference.WORTH", 128 * 128 + 1)
+    kept = {n for n, m in model.for_inference().network.backbone.named_modules() if type(m) is torch.nn.Linear}
+    assert kept == {n for n, m in model.network.backbone.named_modules() if n.endswith("mixer.out")}
 
 
 def kinds(model: Model) -> set[type]:

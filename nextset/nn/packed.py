@@ -27,7 +27,6 @@ from .borrowed import Borrowed
 
 FLOAT16_MAX = 65504.0
 ROWS = 2  # how many rows oneDNN lays weights out for: a guided picture
-SMALLEST = 64  # layers with fewer inputs or outputs are not worth narrowing
 # FBGEMM adds pairs of products in 16 bits where a CPU has no VNNI: activations then have 7 bits, lest these overflow
 LEVELS, ZERO = 63, 64
 
@@ -156,15 +155,15 @@ def has_fbgemm() -> bool:
 Packing = Callable[[Tensor, Tensor | None], nn.Module]
 
 
-def pack(module: nn.Module, packing: Packing, smallest: int = 0) -> None:
-    """Replaces every linear layer inside `module` that has at least `smallest` inputs and outputs by `packing(weight, bias)`."""
+def pack(module: nn.Module, packing: Packing, least: int = 1) -> None:
+    """Replaces every linear layer inside `module` that has at least `least` weights by `packing(weight, bias)`."""
     for name, child in module.named_children():
         if type(child) is nn.Linear:
             weight, bias = child.weight, child.bias
         elif isinstance(child, Borrowed):
             weight, bias = child.matrix, None
         else:
-            pack(child, packing, smallest)
+            pack(child, packing, least)
             continue
-        if min(weight.shape) >= max(smallest, 1):
+        if weight.numel() >= max(least, 1):
             setattr(module, name, packing(weight, bias))

@@ -104,7 +104,7 @@ def test_pack_finds_every_linear_layer() -> None:
     borrowed.borrow(lambda: table)
     inner = nn.ModuleList([nn.Linear(8, 8), nn.Linear(2, 8), nn.LayerNorm(8)])
     module = nn.ModuleDict({"inner": inner, "borrowed": borrowed})
-    pack(module, Int8Weights, smallest=4)
+    pack(module, Int8Weights, least=64)
     assert isinstance(module["borrowed"], Int8Weights)
     assert [type(part) for part in inner] == [Int8Weights, nn.Linear, nn.LayerNorm]
     assert inner[0].weight.shape == (8, 8)
