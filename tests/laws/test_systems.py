@@ -213,6 +213,7 @@ def test_stream_ends_in_generate(name: str) -> None:
     assert torch.equal(partial.images(), model.generate(conditions(model, 2), seed=1))
 
 
+@pytest.mark.filterwarnings("ignore:.*kept sites")
 def test_edit_keeps_what_it_is_given(name: str) -> None:
     """Outside the mask nothing changes; with everything masked the result is a fresh sample. Without places it is refused."""
     model = lively(tiny(name))

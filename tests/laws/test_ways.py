@@ -13,7 +13,6 @@ from .toys import SYSTEMS, conditions, guidable, lively, random_images, same, ti
 pytestmark = pytest.mark.parametrize("name", SYSTEMS)
 
 
-@pytest.mark.filterwarnings("ignore:.*kept sites")
 def test_reproducible_in_company(name: str) -> None:
     """Law 6: a sample is the same picture in a batch with others that came earlier or later and are guided otherwise."""
     model = lively(tiny(name))
