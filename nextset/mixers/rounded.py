@@ -39,7 +39,8 @@ class Rounded(KeyValues):
         before, self.kept = self.kept, self.kept + keep
         seen = []
         for stored, new in ((self.k, k), (self.v, v)):
-            stored[:, :, before : self.kept] = new[:, :, :keep].detach()
+            largest = torch.finfo(stored.dtype).max  # or attention over what is infinite is not a number
+            stored[:, :, before : self.kept] = new[:, :, :keep].detach().clamp(-largest, largest)
             whole = _room(new, before)
             whole[:, :, :before] = stored[:, :, :before]
             whole[:, :, before:] = new
@@ -53,7 +54,7 @@ class Rounded(KeyValues):
 
 @dataclass(frozen=True)
 class Narrow(Keeping):
-    """Stored in `dtype`, "bfloat16" or "float16"; numbers above 65504 are infinite in the latter. Exact where keys come in that dtype."""
+    """Stored in `dtype`, "bfloat16" or "float16"; numbers above 65504 become that in the latter. Exact where keys come in that dtype."""
 
     dtype: str = "bfloat16"
 

@@ -100,6 +100,9 @@ class Window(Keeping):
     first: int = 4
 
     def __post_init__(self) -> None:
+        for name, value in (("slots", self.slots), ("first", self.first)):
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise UsageError(f"{name} must be a whole number of slots, got {value!r}")
         if self.slots < 1:
             raise UsageError(f"slots must be at least 1, got {self.slots}; to keep nothing but the first, use slots=1")
         if self.first < 0:

@@ -294,3 +294,18 @@ def test_bad_values_are_refused() -> None:
         Window(0)
     with pytest.raises(UsageError, match="first must be at least 0, got -1"):
         Window(4, -1)
+
+
+def test_windows_are_whole_numbers() -> None:
+    for slots, first, name in ((2.5, 0, "slots"), (True, 0, "slots"), (4, 1.5, "first")):
+        with pytest.raises(UsageError, match=f"{name} must be a whole number"):
+            Window(slots, first)  # type: ignore[arg-type]
+
+
+def test_large_keys_stay_finite_in_float16() -> None:
+    large = torch.full((1, 1, 1, 2), 1e6)
+    state = Narrow("float16").build((1, 1, 3, 2), large)
+    state.extend(large, -large, 1, Mask())
+    k, v, _ = state.extend(large, large, 0, Mask())
+    assert k[0, 0, 0].tolist() == [65504.0] * 2
+    assert v[0, 0, 0].tolist() == [-65504.0] * 2
