@@ -95,9 +95,8 @@ class Int8Linear(PackedLinear):
         super().__init__(weight, bias)
         scales = row_scales(weight.detach(), 127).double()
         with _fbgemm(), warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # quantized tensors are old-fashioned; the kernels are still torch's fastest
+            # quantized tensors are old-fashioned; the kernels are still torch's fastest
+            warnings.simplefilter("ignore")
             whole = torch.quantize_per_channel(
                 weight.detach(), scales, torch.zeros(len(scales), dtype=torch.int64), 0, torch.qint8
             )
@@ -122,8 +121,12 @@ class Int8Weights(nn.Module):
         scale = row_scales(weight.detach(), 127)
         self.register_buffer("whole", (weight.detach() / scale[:, None]).round().to(torch.int8))
         self.register_buffer("scale", scale)
-        self.weight = torch.empty(weight.shape, dtype=weight.dtype, device="meta")
         self.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
+
+    @property
+    def weight(self) -> Tensor:
+        """A stand-in on the meta device, of the dtype that the layer was last cast to."""
+        return torch.empty(self.whole.shape, dtype=self.scale.dtype, device="meta")
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) to (..., E)."""

@@ -108,3 +108,10 @@ def test_pack_finds_every_linear_layer() -> None:
     assert isinstance(module["borrowed"], Int8Weights)
     assert [type(part) for part in inner] == [Int8Weights, nn.Linear, nn.LayerNorm]
     assert inner[0].weight.shape == (8, 8)
+
+
+def test_int8_weights_follow_a_cast() -> None:
+    """Callers ask a layer's weight for the dtype that it takes."""
+    packed = Int8Weights(layer().weight, layer().bias).to(torch.bfloat16)
+    assert packed.weight.dtype == torch.bfloat16
+    assert packed(inputs(2).to(packed.weight.dtype)).dtype == torch.bfloat16
