@@ -115,7 +115,7 @@ def together(engine: Engine, coming: Sequence[Request]) -> Served:
 
 
 def rows(machine: Machine, quick: bool, only: str = "") -> Iterator[Row]:
-    """LlamaGen-B as it is, and for inference; both servers have the same model. Raises NextsetError where tokens differ."""
+    """LlamaGen-B as it is, and for inference; both servers have the same model. Raises NextsetError where tokens of float32 differ."""
     torch.manual_seed(0)
     model = system(quick).build().eval()
     count, room = (8, 4) if quick else (16, 32)
@@ -134,7 +134,7 @@ def compare(model: Model, variant: str, count: int, room: int, machine: Machine)
     coming = requests(count, condition.classes, rate, seed=0)
     ours, theirs = together(Engine(model, room), coming), one_by_one(model, coming)
     same = sum(torch.equal(a, b) for a, b in zip(ours.tokens, theirs.tokens, strict=True))
-    if same < AGREEING * count:
+    if variant == "float32" and same < AGREEING * count:
         raise NextsetError(f"only {same} of {count} requests got the same tokens from both; the times mean nothing")
     both = [[served.end - coming[0].arrival] for served in (ours, theirs)]
     latency, waited = (statistics.mean(served.latencies) for served in (ours, theirs))

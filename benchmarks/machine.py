@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-from nextset.inference import has_bfloat16
-from nextset.nn.packed import Float16Linear, Int8Linear, has_fbgemm
+from nextset.inference import packing
+from nextset.nn.packed import Int8Linear, has_fbgemm
 
 from .rounds import timed
 
@@ -51,11 +51,12 @@ class Machine:
 
     def limit(self, read: float, multiply_adds: float, variant: str = "float32") -> Limit:
         """The least time for work that reads so many bytes and multiplies so often, each at the measured rate and at once."""
-        rates = {"float32": self.multiply_adds_per_second, "bfloat16": self.bfloat16_per_second}
-        memory, arithmetic = (
-            read / self.bytes_per_second,
-            multiply_adds / (rates | {"int8": self.int8_per_second})[variant],
-        )
+        rates = {
+            "bfloat16": self.bfloat16_per_second,
+            "int8": self.int8_per_second,
+        }  # float16 is widened to be multiplied
+        memory = read / self.bytes_per_second
+        arithmetic = multiply_adds / rates.get(variant, self.multiply_adds_per_second)
         return Limit(memory, "memory") if memory > arithmetic else Limit(arithmetic, "arithmetic")
 
     def __str__(self) -> str:
@@ -63,8 +64,8 @@ class Machine:
         facts = f"{self.cpu}, {self.cores} cores, {self.threads} threads, torch {self.torch}"
         return (
             f"{facts}; reads {self.bytes_per_second / 1e9:.1f} GB/s, "
-            f"{self.multiply_adds_per_second / 1e9:.0f} billion multiply-adds/s in float32, {self.bfloat16_per_second / 1e9:.0f} with "
-            f"weights of 16 bits, {self.int8_per_second / 1e9:.0f} in int8"
+            f"{self.multiply_adds_per_second / 1e9:.0f} billion multiply-adds/s in float32, {self.bfloat16_per_second / 1e9:.0f} in bfloat16, "
+            f"{self.int8_per_second / 1e9:.0f} in int8"
         )
 
 
@@ -92,10 +93,8 @@ def _multiply_adds_per_second() -> tuple[float, float, float]:
     left, right, out = (torch.randn(SIDE, SIDE) for _ in range(3))
     seconds = narrow = whole = _best(functools.partial(torch.mm, left, right, out=out))
     with torch.inference_mode():
-        if has_bfloat16():
-            narrow = _best(functools.partial(torch.mm, left.bfloat16(), right.bfloat16()))
-        elif has_fbgemm():
-            narrow = _best(functools.partial(Float16Linear(right, None), left))
+        if (layer := packing("bfloat16")) is not None:
+            narrow = _best(functools.partial(layer(right, None), left))
         if has_fbgemm():
             whole = _best(functools.partial(Int8Linear(right, None), left))
     return SIDE**3 / seconds, SIDE**3 / narrow, SIDE**3 / whole

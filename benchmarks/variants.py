@@ -7,11 +7,12 @@ from typing import Any
 from torch import nn
 
 from nextset import Model
-from nextset.nn.packed import Float16Linear, Int8Linear, PackedLinear
+from nextset.nn.packed import BFloat16Linear, Float16Linear, Int8Linear, PackedLinear
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "float32": {"dtype": "float32"},
     "bfloat16": {"dtype": "bfloat16"},
+    "float16": {"dtype": "float16"},
     "int8": {"quantize": "int8"},
 }
 
@@ -26,7 +27,7 @@ def weight_bytes(*modules: nn.Module) -> int:
     total = 0
     for module in (inner for outer in modules for inner in outer.modules()):
         if isinstance(module, PackedLinear):
-            narrow = {Float16Linear: 2, Int8Linear: 1}.get(type(module), 4)
+            narrow = {Float16Linear: 2, BFloat16Linear: 2, Int8Linear: 1}.get(type(module), 4)
             total += module.weight.numel() * narrow
         else:
             total += sum(p.nbytes for p in module.parameters(recurse=False))

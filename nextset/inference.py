@@ -2,9 +2,10 @@
 
 What the same words mean depends on the device, because what is fast does:
 
-    dtype      on a GPU, or a CPU that multiplies bfloat16 itself: weights and activations in that dtype. On other CPUs weights of
-               16 bits, kept as float16 whichever was asked for, and activations in float32: nearer to the original, and faster.
-               float32 on a CPU: the same numbers in the layout that the kernels want.
+    dtype      on a GPU: everything in that dtype. On a CPU linear layers in the layout that the kernels want, and everything
+               between them in float32: float32 is the same numbers; float16 is weights of 16 bits, widened to be multiplied,
+               the fastest for a picture or two; bfloat16 is products in bfloat16, the fastest for many, where the CPU has them
+               (pixels are then decoded in bfloat16 too), and elsewhere the same as float16.
     quantize   "int8": whole numbers with a scale a row (`nn.packed`). Where FBGEMM is missing only memory is saved.
     compile    torch.compile of the decoder of pixels, of norms and of feed-forward layers; the first pictures wait for it.
     keeping    how attention keeps keys and values (`mixers.keeping`)
@@ -25,7 +26,16 @@ from .mixers import EXACT, Keeping
 from .nn.conv import Decoder
 from .nn.feedforward import GEGLUModule, MLPModule, SwiGLU
 from .nn.norm import LayerNorm, RMSNorm
-from .nn.packed import Float16Linear, Float32Linear, Int8Linear, Int8Weights, PackedLinear, has_fbgemm, pack
+from .nn.packed import (
+    BFloat16Linear,
+    Float16Linear,
+    Float32Linear,
+    Int8Linear,
+    Int8Weights,
+    PackedLinear,
+    has_fbgemm,
+    pack,
+)
 from .nn.plain_conv import PlainDecoder
 from .spec import Spec
 from .system import Network
@@ -61,25 +71,32 @@ class Inference(Spec):
     def apply(self, network: Network, tokenizer: TokenizerModule) -> tuple[Network, TokenizerModule]:
         """A network and a decoder of pixels in their place. They may share tensors with these, which stay as they are."""
         network, painter = sharing(network).eval(), tokenizer
-        device = next(network.parameters()).device.type
-        narrow, fbgemm = DTYPES[self.dtype], device == "cpu" and has_fbgemm()
-        native = narrow != torch.float32 and (not fbgemm or (narrow == torch.bfloat16 and has_bfloat16()))
+        on_cpu, narrow = next(network.parameters()).device.type == "cpu", DTYPES[self.dtype]
+        layer = packing(self.dtype) if on_cpu else None
         network.keeping = self.keeping
         if self.quantize:
-            pack(network, Int8Linear if fbgemm else Int8Weights, WORTH)
-        if native and not (self.quantize and fbgemm):  # FBGEMM takes activations in float32 alone
-            network = copy.deepcopy(network).to(narrow)  # parameters are cast where they are
+            pack(network, Int8Linear if on_cpu and has_fbgemm() else Int8Weights, WORTH)
+        if layer is not None:
+            pack(network, layer, WORTH)
         elif narrow != torch.float32:
-            pack(network, Float16Linear, WORTH)
-        elif device == "cpu" and torch.backends.mkldnn.is_available():
-            pack(network, Float32Linear, WORTH)
-        if native:
+            network = copy.deepcopy(network).to(narrow)  # parameters are cast where they are
+        if narrow != torch.float32 and (layer is None or layer is BFloat16Linear):
             painter = _channels_last(copy.deepcopy(tokenizer).to(narrow))
         if self.compile:
             painter = sharing(painter)
             for module in (*network.modules(), *painter.modules()):
                 _compile(module)
         return network, painter
+
+
+def packing(dtype: str) -> type[PackedLinear] | None:
+    """How linear layers are packed on this CPU; None where they are best cast."""
+    onednn = torch.backends.mkldnn.is_available()
+    if dtype == "float32":
+        return Float32Linear if onednn else None
+    if dtype == "bfloat16" and onednn and has_bfloat16():
+        return BFloat16Linear
+    return Float16Linear if has_fbgemm() else None
 
 
 def has_bfloat16() -> bool:

@@ -128,7 +128,7 @@ def test_a_contest_has_a_row_a_variant_and_opponent(
     monkeypatch.setattr("benchmarks.subjects.HuggingFaceLlama", absent)
     found = list(race(Contest("tiny", TINY, Asked(2, SCALE, 4), ("plain", "transformers"), 0.0), MACHINE))
     assert [(row.variant, row.against) for row in found] == [
-        (variant, "plain") for variant in ("float32", "bfloat16", "int8")
+        (variant, "plain") for variant in ("float32", "bfloat16", "float16", "int8")
     ]
     assert found[0].case == "tiny, batch 2, guidance 4, first 4 of 16 steps"
     assert found[0].note.endswith("1 rounds")

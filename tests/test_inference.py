@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -14,7 +13,7 @@ import nextset
 from nextset import Model, Pick, UsageError
 from nextset.inference import has_bfloat16
 from nextset.mixers import Exact
-from nextset.nn.packed import Float16Linear, Float32Linear, Int8Linear, has_fbgemm
+from nextset.nn.packed import BFloat16Linear, Float16Linear, Float32Linear, Int8Linear, has_fbgemm
 from tests.laws.toys import BASE, conditions, lively, random_tokens
 
 needs_fbgemm = pytest.mark.skipif(not has_fbgemm(), reason="this build of torch has no FBGEMM")
@@ -51,8 +50,7 @@ def test_what_is_packed_how(model: Model) -> None:
     assert kinds(model.for_inference()) == {Float32Linear}
     assert kinds(model.for_inference(quantize="int8")) == {Int8Linear}
     assert kinds(model.for_inference(dtype="float16")) == {Float16Linear}
-    if not has_bfloat16():
-        assert kinds(model.for_inference(dtype="bfloat16")) == {Float16Linear}
+    assert kinds(model.for_inference(dtype="bfloat16")) == {BFloat16Linear if has_bfloat16() else Float16Linear}
 
 
 @needs_fbgemm
@@ -82,11 +80,16 @@ def test_memory_is_shared_where_nothing_changes(model: Model) -> None:
     assert fast.tokenizer.state_dict().keys() == model.tokenizer.state_dict().keys()
 
 
-def test_bfloat16_where_the_device_multiplies_it(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Then weights, activations and the decoder of pixels have it, and pictures are float32 again."""
+@pytest.mark.parametrize("packed", [True, False])
+def test_bfloat16_where_the_device_multiplies_it(packed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the decoder of pixels has it, and all of the network where nothing can be packed; pictures are float32 again."""
     monkeypatch.setattr("nextset.inference.has_bfloat16", lambda: True)
+    if not packed:
+        monkeypatch.setattr("nextset.inference.packing", lambda dtype: None)
+    model = nextset.spec("llamagen/tiny").build().eval()
     fast = model.for_inference(dtype="bfloat16")
-    assert {p.dtype for p in itertools.chain(fast.network.parameters(), fast.painter.parameters())} == {torch.bfloat16}
+    assert {p.dtype for p in fast.painter.parameters()} == {torch.bfloat16}
+    assert {p.dtype for p in fast.network.parameters()} == {torch.float32 if packed else torch.bfloat16}
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     images = fast.generate(conditions(model, 2), seed=1)
     assert images.dtype == torch.float32

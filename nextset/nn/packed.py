@@ -4,6 +4,7 @@ Drawing one picture reads every weight once a step for one or two rows, and `F.l
 memory's rate there. What is packed lies as the kernels want it, or is narrower, or both:
 
     float32   oneDNN's own layout; the same products up to rounding
+    bfloat16  oneDNN's own layout; activations are rounded to bfloat16 as well, sums are in float32
     float16   FBGEMM: 16 bits of weight, widened on the way into float32 products
     int8      FBGEMM: rows of weights w ~ s q, of activations x ~ t p, with s and t from their largest element; q and p whole numbers
 
@@ -86,6 +87,19 @@ class Float16Linear(PackedLinear):
         """(n, D) to (n, E)."""
         found: Tensor = torch.ops.quantized.linear_dynamic_fp16(x, self.packed)
         return found
+
+
+class BFloat16Linear(PackedLinear):
+    """oneDNN's layout of bfloat16 weights, for a CPU that multiplies those itself; the result has the precision of bfloat16."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        super().__init__(weight, bias)
+        self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().bfloat16(), ROWS)
+
+    def product(self, x: Tensor) -> Tensor:
+        """(n, D) to (n, E)."""
+        found: Tensor = torch.ops.mkldnn._linear_pointwise(x.bfloat16(), self.packed, None, "none", [], "")
+        return found.float() if self.bias is None else found + self.bias
 
 
 class Int8Linear(PackedLinear):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from nextset.errors import UsageError
 from nextset.nn.borrowed import Borrowed
 from nextset.nn.packed import (
+    BFloat16Linear,
     Float16Linear,
     Float32Linear,
     Int8Linear,
@@ -22,9 +23,11 @@ INPUTS, OUTPUTS = 96, 160
 
 needs_fbgemm = pytest.mark.skipif(not has_fbgemm(), reason="this build of torch has no FBGEMM")
 needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this build of torch has no oneDNN")
-# Relative errors of a product of 96 terms: rounding; 11 bits of weight; 8 bits of both with 7 of activations; 8 bits of weight.
+# Relative errors of a product of 96 terms: rounding; 8 bits of weight, activation and result; 11 bits of weight; 8 bits of both
+# with 7 of activations; 8 bits of weight.
 KINDS = [
     pytest.param(Float32Linear, 1e-6, marks=needs_onednn),
+    pytest.param(BFloat16Linear, 5e-3, marks=needs_onednn),
     pytest.param(Float16Linear, 5e-4, marks=needs_fbgemm),
     pytest.param(Int8Linear, 2.5e-2, marks=needs_fbgemm),
     pytest.param(Int8Weights, 1.2e-2),
