@@ -86,7 +86,7 @@ def test_bfloat16_where_the_device_multiplies_it(packed: bool, monkeypatch: pyte
     monkeypatch.setattr("nextset.inference.has_bfloat16", lambda: True)
     if not packed:
         monkeypatch.setattr("nextset.inference.packing", lambda dtype: None)
-    model = nextset.spec("llamagen/tiny").build().eval()
+    model = nextset.spec("var/tiny").build().eval()
     fast = model.for_inference(dtype="bfloat16")
     assert {p.dtype for p in fast.painter.parameters()} == {torch.bfloat16}
     assert {p.dtype for p in fast.network.parameters()} == {torch.float32 if packed else torch.bfloat16}
@@ -137,4 +137,4 @@ def test_what_is_refused(model: Model, options: dict[str, str], message: str) ->
 def test_keeping_goes_with_the_model(model: Model) -> None:
     kept = Exact()
     assert model.for_inference(keeping=kept).network.keeping is kept
-    assert nextset.spec("llamagen/tiny").build().network.keeping == Exact()
+    assert nextset.spec("var/tiny").build().network.keeping == Exact()
