@@ -1,265 +1,130 @@
-"""A contest: systems of one size trained on one data set with one budget, each then drawn from, timed and judged alike.
-
-Every system has a folder of its own below the contest's. What is done is not done again; what fails is reported and the others go on.
-"""
+"""What is the same for all in a contest, and the folder that says it: an entry is made under these terms or not at all."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import math
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
-import torch
-from torch import Tensor
-
-from .. import catalogue
-from ..account import account
-from ..conditions import Unconditional
-from ..data.open import open_dataset
-from ..decode import Guidance
 from ..errors import NextsetError, UsageError
-from ..evaluate import Figure, Protocol, evaluate, save_grid, trained
-from ..evaluate.classifier import RECIPES
 from ..files import save_json
-from ..model import Model
-from ..objectives.adversarial import TokenizerLoss
-from ..sampling import words
 from ..spec import Spec
 from ..system import System
-from ..tokenizers.pixel import Pixel
-from ..train import Recipe, Revival, set_up_generator, set_up_tokenizer
-from ..train.state import FILE
-from .budget import fitted, parameters, training_cost
+from .duration import duration
 
-CONTEST, ENTRY, GRID, MODEL = "contest.json", "entry.json", "samples.png", "model"
-GRID_ROWS, BATCH, ALONE = 8, 100, 5
+FILE = "contest.json"
 
 
 @dataclass(frozen=True)
 class Contest(Spec):
-    """What is the same for all.
-
-    `data` is "digits" or "shapes". Networks get `parameters` within 10%, and all of them the arithmetic that the first system's
-    training of `steps` takes; `batch`, `lr` and `seed` are the recipe's. Learned tokenizers are trained for `tokenizer_steps`
-    beforehand. `samples` pictures are drawn and judged at each guidance scale of `scales`; the one with the least Frechet distance counts.
-    """
+    """Data, budget and how it is judged. Everything here decides figures; who takes part, and how often, does not."""
 
     data: str = "digits"
+    """digits, shapes, or pictures of one's own: a folder with a sub-folder a class, shards, a .jsonl list."""
+    budget: str = "1m"
+    """Training of each system: the multiply-adds that the first one does here in this time (90s, 5m, 1h30m)."""
+    steps: int = 0
+    """Training steps of the first system, in place of a time; 0: as long as the budget says."""
     parameters: int = 450_000
-    steps: int = 800
+    """Of each network, within 10%: width and depth are chosen for it."""
     batch: int = 64
+    """Pictures in a training step."""
     lr: float = 2e-3
+    """Peak learning rate."""
     seed: int = 0
+    """Of the first run of each system; the others have the seeds that follow."""
     tokenizer_steps: int = 600
+    """Training steps of learned tokenizers, each run's own, before the system and apart from its budget."""
     samples: int = 1000
+    """Pictures drawn and judged."""
     scales: tuple[float, ...] = (1.0, 1.5, 2.0)
+    """Guidance scales to try; pictures are judged at that of the least Frechet distance."""
+    tries: int = 200
+    """Pictures drawn at each scale to choose it by, others than those that are judged."""
+    side: int = 0
+    """Pixels a side, of pictures of one's own; 0: as their first picture, in whole eights up to 32."""
+    channels: Literal[0, 1, 3] = 0
+    """1 to read pictures of one's own in grey, 3 in colour; 0: as their first picture is."""
+    extractor: Literal["auto", "digits", "shapes", "random"] = "auto"
+    """What looks at pictures: a classifier of digits or of shapes, or random weights; auto: the data's own, else random."""
 
     def __post_init__(self) -> None:
-        if self.data not in RECIPES:
-            raise UsageError(f"data must be one of {', '.join(RECIPES)}, whose classifier judges, got {self.data!r}")
-        if not self.scales or min(self.parameters, self.steps, self.batch, self.samples, self.tokenizer_steps) < 1:
-            raise UsageError(f"{self}: every count must be at least 1, and scales not empty")
+        counts = {name: getattr(self, name) for name in ("parameters", "batch", "tokenizer_steps")}
+        counts |= {"samples (more than 3)": self.samples - 3, "tries (more than 1)": self.tries - 1}
+        for name, count in counts.items():
+            if count < 1:
+                raise UsageError(f"{name} must be at least 1 in {self}")
+        for name in ("steps", "side", "seed"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"{name} must not be negative, got {getattr(self, name)}")
+        if not self.lr > 0 or not math.isfinite(self.lr):
+            raise UsageError(f"lr must be positive, got {self.lr}")
+        if (
+            not self.scales
+            or len(set(self.scales)) < len(self.scales)
+            or not all(0 <= s < math.inf for s in self.scales)
+        ):
+            raise UsageError(f"scales must be numbers of at least 0, each once, got {self.scales}")
+        duration(self.budget)
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One system in a contest: its `figures` by name, or why it `failed`."""
+class Terms:
+    """What was settled when the contest began, by its first system: `compute`, the multiply-adds of everybody's training.
 
-    name: str
-    system: str
-    figures: dict[str, float | str]
-    failed: str = ""
-
-
-def run(contest: Contest, names: Sequence[str], out: Path) -> list[Entry]:
-    """Trains and judges the systems `names` (of each the size for the data, unless one is named) below `out`.
-
-    Raises UsageError for what cannot begin: unknown names, a folder of another contest.
+    They are those of `steps` steps of the system `first`; `rate` is how many a second it was measured to do (0: steps were given).
     """
-    if len(set(names)) < max(len(names), 1):
-        raise UsageError(f"systems must be at least one, each once, got {' '.join(names) or 'none'}")
-    systems = {name: sized(name, contest.data) for name in names}
-    _claim(contest, out)
-    compute = _compute(contest, next(iter(systems.values())))
-    return [_entered(contest, name, system, compute, out / name.replace("/", "-")) for name, system in systems.items()]
+
+    first: str
+    steps: int
+    compute: float
+    rate: float
 
 
-def sized(name: str, data: str) -> System:
-    """The system of a name; without a size, the one that is made for the data."""
-    if "/" in name:
-        return catalogue.spec(name)
-    if data not in catalogue.sizes(name):
-        raise UsageError(f"system {name!r} has no size {data!r}; name one of its sizes, as {name}/SIZE")
-    return catalogue.spec(f"{name}/{data}")
+@dataclass
+class Register:
+    """The file of a contest: its terms once they are settled, and who takes part, with the width and depth of the budget."""
 
+    contest: Contest
+    out: Path
+    terms: Terms | None = None
+    entrants: dict[str, System] = field(default_factory=dict)
+    misfits: dict[str, str] = field(default_factory=dict)
 
-def _claim(contest: Contest, out: Path) -> None:
-    path = out / CONTEST
-    if path.is_file():
-        held = Contest.from_dict(json.loads(path.read_text()))
-        if held != contest:
-            raise UsageError(f"out: {out} holds another contest ({held.changes(contest)}); choose another folder")
-    out.mkdir(parents=True, exist_ok=True)
-    save_json(path, contest.to_dict())
-
-
-def _compute(contest: Contest, system: System) -> float:
-    """Multiply-adds of the whole training, those of the first system."""
-    return training_cost(fitted(system, contest.parameters)) * contest.batch * contest.steps
-
-
-def _entered(contest: Contest, name: str, system: System, compute: float, folder: Path) -> Entry:
-    path = folder / ENTRY
-    if path.is_file():
-        return Entry(**json.loads(path.read_text()))
-    try:
-        entry = _Entrant(contest, name, system, compute, folder).entry()
-    except (NextsetError, UsageError, RuntimeError, AssertionError) as error:
-        return Entry(name, str(system), {}, failed=str(error).splitlines()[0] if str(error) else type(error).__name__)
-    save_json(path, dataclasses.asdict(entry))
-    return entry
-
-
-class _Entrant:
-    """One system on its way through a contest."""
-
-    def __init__(self, contest: Contest, name: str, system: System, compute: float, folder: Path) -> None:
-        self.contest, self.name, self.folder, self.compute = contest, name, folder, compute
-        self.tokenizer_seconds = 0.0
-        self.system = fitted(system, contest.parameters)
-
-    def entry(self) -> Entry:
-        """Trains, measures, and draws the grid."""
-        tokenizer = self._tokenizer()
-        figures = self._train(tokenizer)
-        model = Model.from_pretrained(self.folder / MODEL)
-        figures |= self._costs() | self._judged(model) | _latency(model)
-        labels = torch.arange(GRID_ROWS * 10) % len(open_dataset(self.contest.data, "test").classes)
-        grid = self._drawn(model, labels, 0, _scaled(self.system.guidance, float(figures["guidance"])))
-        save_grid(grid, self.folder / GRID, columns=10, scale=4)
-        return Entry(self.name, str(self.system), figures)
-
-    def _tokenizer(self) -> str:
-        """The folder of the trained tokenizer, "" where there is nothing to train."""
-        spec, contest = self.system.tokenizer, self.contest
-        if not any(True for _ in spec.build().parameters()):
-            return ""
-        folder, start = self.folder / "tokenizer", time.perf_counter()
-        if not (folder / FILE).exists() or not (folder / "done").exists():
-            recipe = Recipe(
-                contest.tokenizer_steps, 32, lr=2e-3, weight_decay=0.0, beta2=0.99, ema=0.99, seed=contest.seed
-            )
-            setup = set_up_tokenizer(
-                spec, self.system.size, contest.data, recipe, loss=TokenizerLoss(), revival=Revival()
-            )
-            setup.run(folder, resume=(folder / FILE).exists(), sample_every=0, eval_every=0)
-            (folder / "done").touch()
-        self.tokenizer_seconds = time.perf_counter() - start
-        return str(folder)
-
-    def _train(self, tokenizer: str) -> dict[str, float | str]:
-        contest, folder = self.contest, self.folder / MODEL
-        cost = training_cost(self.system)
-        steps = max(1, round(self.compute / (cost * contest.batch)))
-        recipe = Recipe(steps, contest.batch, lr=contest.lr, ema=0.99, seed=contest.seed)
-        start = time.perf_counter()
-        setup = set_up_generator(self.system, contest.data, recipe, tokenizer=tokenizer)
-        setup.run(folder, resume=(folder / FILE).exists(), sample_every=0, eval_every=0)
-        return {
-            "parameters": parameters(self.system),
-            "train_steps": steps,
-            "train_multiply_adds": cost * contest.batch * steps,
-            "train_seconds": round(time.perf_counter() - start, 1),
-            "tokenizer_seconds": round(self.tokenizer_seconds, 1),
-        }
-
-    def _costs(self) -> dict[str, float | str]:
-        found = account(self.system)
-        return {
-            "steps": found.steps,
-            "tokens": found.tokens,
-            "tokenizer_parameters": found.tokenizer_parameters,
-            "multiply_adds": found.multiply_adds + found.decoder_multiply_adds,
-            "cache_bytes": found.cache_bytes_float32,
-        }
-
-    def _judged(self, model: Model) -> dict[str, float | str]:
-        """Likelihood, and the figures at the scale of the least Frechet distance, with those of all scales beside them."""
-        guidable = not isinstance(self.system.condition, Unconditional)
-        scales = self.contest.scales if guidable else (1.0,)
-        found = {scale: self._figures(model, scale) for scale in scales}
-        best = min(scales, key=lambda scale: found[scale]["frechet"].value)
-        figures: dict[str, float | str] = {name: figure.value for name, figure in found[best].items()}
-        for scale in scales:
-            figures |= {f"{name}@{scale:g}": found[scale][name].value for name in ("frechet", "accuracy")}
-        return figures | {"guidance": best} | self._bits(model)
-
-    def _figures(self, model: Model, scale: float) -> dict[str, Figure]:
-        contest, guidance = self.contest, _scaled(self.system.guidance, scale)
-        seconds: list[float] = []
-
-        def sample(labels: Tensor, first: int) -> Tensor:
-            start = time.perf_counter()
-            images = self._drawn(model, labels, first, guidance)
-            seconds.append((time.perf_counter() - start) / len(labels))
-            return images
-
-        protocol = Protocol(
-            ("frechet", "precision-recall", "accuracy"),
-            contest.samples,
-            contest.seed + 1,
-            guidance=words(guidance),
-            sampling=words(self.system.pick),
-        )
-        test = open_dataset(contest.data, "test")
-        result = evaluate(protocol, test, sample=sample, extractor=trained(contest.data), batch=BATCH)
-        return result.figures | {"seconds_an_image": Figure(sorted(seconds)[len(seconds) // 2], "s")}
-
-    def _bits(self, model: Model) -> dict[str, float | str]:
-        """Bits per dimension where tokens are pixels, else per token; what kind of likelihood they are, or why there is none."""
-        test, system = open_dataset(self.contest.data, "test"), self.system
+    @classmethod
+    def opened(cls, contest: Contest, out: Path) -> Self:
+        """That of the folder `out`, or a new one. Raises UsageError where the folder holds another contest."""
+        path = out / FILE
+        if not path.is_file():
+            return cls(contest, out)
         try:
-            result = evaluate(
-                Protocol(("bits",), samples=0),
-                test,
-                log_prob=lambda images, labels, first: model.log_prob(images, labels, seed=0, first=first),
-                batch=BATCH,
-            )
-        except UsageError as error:
-            return {"likelihood": f"none: {error}"}
-        value = result.figures["bits"].value
-        kind = "exact" if model.network.plan(0, 2, torch.device("cpu")).perm.ndim == 1 else "bound, one order a picture"
-        if isinstance(system.tokenizer, Pixel):
-            return {"bits": value, "likelihood": kind}
-        dims = system.tokenizer.channels * math.prod(system.size)
-        return {"bits_a_token": value * dims / account(system).tokens, "likelihood": f"{kind}, of tokens"}
+            held: dict[str, Any] = json.loads(path.read_text())
+            found = Contest.from_dict(held["contest"])
+            terms = Terms(**held["terms"]) if held["terms"] else None
+            entrants = {name: System.from_dict(system) for name, system in held["entrants"].items()}
+            misfits = dict(held["misfits"])
+        except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+            raise NextsetError(f"{path} is damaged or of another version ({error}); choose another folder") from error
+        if found != contest:
+            raise UsageError(f"out: {out} holds another contest ({found.changes(contest)}); choose another folder")
+        return cls(contest, out, terms, entrants, misfits)
 
-    def _drawn(self, model: Model, labels: Tensor, first: int, guidance: Guidance) -> Tensor:
-        condition = None if isinstance(self.system.condition, Unconditional) else labels
-        seed = self.contest.seed + 1
-        return model.generate(condition, count=len(labels), seed=seed, first=first, guidance=guidance).cpu()
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        return {
+            "contest": self.contest.to_dict(),
+            "terms": dataclasses.asdict(self.terms) if self.terms else None,
+            "entrants": {name: system.to_dict() for name, system in self.entrants.items()},
+            "misfits": self.misfits,
+        }
 
+    def save(self) -> None:
+        """Writes the file, atomically."""
+        save_json(self.out / FILE, self.to_dict())
 
-def _scaled(guidance: Guidance, scale: float) -> Guidance:
-    """The system's schedule with another scale; every schedule has one."""
-    return dataclasses.replace(guidance, scale=scale)  # type: ignore[call-arg]
-
-
-def _latency(model: Model) -> dict[str, float | str]:
-    """Median seconds of one picture drawn alone."""
-    times = []
-    for seed in range(ALONE):
-        start = time.perf_counter()
-        model.generate(count=1, seed=seed, guidance=1.0)
-        times.append(time.perf_counter() - start)
-    return {"seconds_alone": sorted(times)[ALONE // 2]}
-
-
-def entries_to_json(contest: Contest, entries: Sequence[Entry]) -> dict[str, Any]:
-    """Everything as plain JSON data."""
-    return {"contest": contest.to_dict(), "entries": [dataclasses.asdict(entry) for entry in entries]}
+    def folder(self, name: str) -> Path:
+        """Where an entrant's runs are."""
+        return self.out / name.replace("/", "-")

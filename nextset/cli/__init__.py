@@ -24,7 +24,7 @@ COMMANDS = {
     "sample": ("sample", "Sample", "draw images with a checkpoint"),
     "edit": ("sample", "Edit", "redraw the masked part of an image"),
     "evaluate": ("judge", "Evaluate", "judge a checkpoint, or a folder of samples"),
-    "compare": ("compare", "Compare", "train systems on equal terms, judge them, write a report"),
+    "arena": ("arena", "Arena", "train systems on equal terms, judge them, write a report"),
     "compare-results": ("judge", "CompareResults", "differences of two evaluations of one protocol"),
     "data": ("data", "Data", "check: what a data set holds; encode: write a token cache"),
     "demo": ("demo", "Demo", "train on handwritten digits, draw new ones, judge them: two to three minutes"),

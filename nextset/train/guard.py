@@ -11,17 +11,26 @@ from torch import Tensor, nn
 from ..errors import NextsetError
 
 
+class Diverged(NextsetError):
+    """A training whose gradient is no longer finite at `step`."""
+
+    def __init__(self, step: int, message: str) -> None:
+        super().__init__(message)
+        self.step = step
+
+
 def check_finite(norm: float, loss: float, step: int, module: nn.Module, again: Callable[[], Any]) -> None:
-    """Raises NextsetError naming step and layer if the gradient's `norm` is not finite; `again` repeats the forward pass.
+    """Raises Diverged naming step and layer if the gradient's `norm` is not finite; `again` repeats the forward pass.
 
     Only the norm decides, since all processes have the same one and so stop together.
     """
     if torch.tensor(norm).isfinite():
         return
     where = _first_bad_layer(module, again) or _bad_weight(module) or "the loss itself"
-    raise NextsetError(
+    raise Diverged(
+        step,
         f"the gradient is not finite at step {step} (loss {loss:.4g}), first in {where}; the step was not applied and the "
-        "state before it is saved: resume with a lower lr, a smaller clip, or precision float32"
+        "state before it is saved: resume with a lower lr, a smaller clip, or precision float32",
     )
 
 
