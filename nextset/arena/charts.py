@@ -35,7 +35,7 @@ class Axis:
     @property
     def ticks(self) -> list[float]:
         """Round numbers on it, at most about eight."""
-        if self.log:
+        if self.log and self.high / self.low > 4:
             powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
             steps = (1, 2, 5) if self.high / self.low < 300 else (1,)
             found = [step * 10.0**power for power in powers for step in steps]

@@ -14,7 +14,7 @@ from .contest import Register
 from .entry import Entry
 from .pictures import FILLING, GRID
 from .style import HEAD, SCRIPT
-from .table import Column, best, present
+from .table import Column, best, large, present
 
 GRADE = "grade/"
 
@@ -57,7 +57,7 @@ def _said(register: Register, entries: Sequence[Entry]) -> str:
     kinds = dict.fromkeys(found.kind for e in entries for name in ("frechet", "bits") if (found := e.interval(name)))
     return (
         f"<p>{len(entries)} systems, {runs} seed{'s' * (runs != 1)} each. Every network has {contest.parameters:,} parameters within 10%, and "
-        f"its training {terms.compute:.3g} multiply-adds: those of {terms.steps:,} steps of {_text(terms.first)}{rate}. "
+        f"its training {large(terms.compute)} multiply-adds: those of {terms.steps:,} steps of {_text(terms.first)}{rate}. "
         f"Intervals: {_text('; '.join(kinds)) or 'none'}.</p>"
     )
 

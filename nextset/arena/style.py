@@ -12,13 +12,13 @@ h1 { font-size: 1.7em; margin: 0 0 .3em } h2 { font-size: 1.25em; margin: 2em 0 
 a { color: inherit; text-decoration-color: var(--line) } small, .key, figcaption, .tick { color: var(--soft); fill: var(--soft) }
 .key { font-size: 13px } .wide { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px }
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums }
-td, th { padding: .35em .7em; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; font-weight: normal }
+td, th { padding: .35em .6em; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; font-weight: normal }
 tr > :first-child { text-align: left; position: sticky; left: 0; background: var(--back) } tbody tr:last-child > * { border-bottom: 0 }
 thead th { background: var(--card) } thead th:first-child { background: var(--card) }
 button { all: unset; cursor: pointer; font-weight: 600 } button:focus-visible { outline: 2px solid var(--mark) }
 th[aria-sort] button { color: var(--mark) } th[aria-sort=ascending] button::after { content: " \\2191" }
 th[aria-sort=descending] button::after { content: " \\2193" }
-.best { font-weight: 700 } small { font-weight: normal } .failed { color: var(--bad); font-size: 12px; white-space: normal; max-width: 30em }
+.best { font-weight: 700 } td { vertical-align: top } td small { display: block; font-weight: normal; font-size: 11px } .failed { color: var(--bad); font-size: 12px; white-space: normal; max-width: 30em }
 .plots { display: flex; flex-wrap: wrap; gap: 1em } .cards { display: grid; gap: 1em; grid-template-columns: repeat(auto-fill, minmax(360px, 1fr)) }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 1em; overflow: hidden }
 .drawn { display: flex; gap: .8em; align-items: flex-start } figure { margin: 0 0 .6em } figcaption { font-size: 12px }

@@ -11,7 +11,8 @@ from .interval import Interval
 
 @dataclass(frozen=True)
 class Column:
-    """A figure in the table: its name, its heading, how a number is written, which way is better, what it means."""
+    """A figure in the table: its name, its heading, how a number is written ("": in thousands, millions, ...), which way is better, what
+    it means."""
 
     name: str
     heading: str
@@ -28,12 +29,22 @@ class Column:
         found = self.number(entry)
         if found is None:
             return "-"
-        middle, low, high = (self.form.format(value) for value in (found.mean, found.low, found.high))
+        middle, low, high = map(self.written, (found.mean, found.low, found.high))
         if low == high:
             return middle
         if found.count == 2:
             return f"{middle} ({low} to {high})"
-        return f"{middle} +- {self.form.format(found.high - found.mean)}"
+        return f"{middle} +- {self.written(found.high - found.mean)}"
+
+    def written(self, value: float) -> str:
+        """One number."""
+        return self.form.format(value) if self.form else large(value)
+
+
+def large(value: float) -> str:
+    """Three digits and a letter: 12.4 M, 3.64 T."""
+    size, letter = next(((s, u) for s, u in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")) if value >= s), (1.0, ""))
+    return f"{value / size:.3g} {letter}".rstrip()
 
 
 COLUMNS = (
@@ -62,13 +73,11 @@ COLUMNS = (
         "seconds_an_image", "s/image in 100", "{:.4f}", True, "seconds a picture in a batch of 100, guided as chosen"
     ),
     Column("seconds_alone", "s/image alone", "{:.3f}", True, "seconds of one picture alone, guided as chosen"),
-    Column("multiply_adds", "MACs/image", "{:.3g}", True, "multiply-adds of drawing and decoding a picture, unguided"),
-    Column("parameters", "parameters", "{:,.0f}", None, "of the network"),
-    Column(
-        "tokenizer_parameters", "of tokenizer", "{:,.0f}", None, "parameters of a learned tokenizer, trained beforehand"
-    ),
+    Column("multiply_adds", "MACs/image", "", True, "multiply-adds of drawing and decoding a picture, unguided"),
+    Column("parameters", "parameters", "", None, "of the network"),
+    Column("tokenizer_parameters", "of tokenizer", "", None, "parameters of a learned tokenizer, trained beforehand"),
     Column("train_steps", "train steps", "{:.0f}", None, "training steps that the budget was enough for"),
-    Column("train_multiply_adds", "train MACs", "{:.3g}", None, "multiply-adds of the training, forward and backward"),
+    Column("train_multiply_adds", "train MACs", "", None, "multiply-adds of the training, forward and backward"),
     Column("train_seconds", "train s", "{:.0f}", None, "seconds of training the network, while other runs went on"),
     Column("tokenizer_seconds", "tokenizer s", "{:.0f}", None, "seconds of training the tokenizer"),
 )

@@ -14,7 +14,7 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -47,7 +47,7 @@ class Failed:
 
 def spread(
     calls: Mapping[str, Call], jobs: int, threads: int, watch: Callable[[list[str]], None]
-) -> Iterator[tuple[str, Any]]:
+) -> Generator[tuple[str, Any], None, None]:
     """Name and result of each call, or `Failed`, as they come in; `jobs` run at a time, on so many `threads` each.
 
     `watch` is told twice a second which run. Closing the iterator, as an exception does, stops what runs and waits for it.
@@ -62,8 +62,8 @@ def spread(
                 name = waiting.pop(0)
                 pipe, process = _started(context, calls[name], threads)
                 running[pipe] = name, process
-            for pipe in wait(list(running), timeout=BEAT):
-                assert isinstance(pipe, Connection)
+            ready = wait(list(running), timeout=BEAT)
+            for pipe in [pipe for pipe in running if pipe in ready]:
                 name, process = running[pipe]
                 found = _outcome(pipe, process)
                 del running[pipe]

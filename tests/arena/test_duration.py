@@ -8,7 +8,9 @@ from nextset import UsageError
 from nextset.arena.duration import duration
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("5m", 300), ("1.5h", 5400), ("1h30m5s", 5405), ("0.5s", 0.5)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("5m", 300), ("1.5h", 5400), ("1h30m5s", 5405), ("0.5s", 0.5)]
+)
 def test_times(text: str, seconds: float) -> None:
     assert duration(text) == seconds
 
