@@ -86,11 +86,12 @@ class Terms:
 
 @dataclass
 class Register:
-    """The file of a contest: its terms once they are settled, and who takes part, with the width and depth of the budget."""
+    """The file of a contest: its terms once they are settled, and who takes part, as `named` and with the width and depth of the budget."""
 
     contest: Contest
     out: Path
     terms: Terms | None = None
+    named: dict[str, System] = field(default_factory=dict)
     entrants: dict[str, System] = field(default_factory=dict)
     misfits: dict[str, str] = field(default_factory=dict)
 
@@ -104,19 +105,22 @@ class Register:
             held: dict[str, Any] = json.loads(path.read_text())
             found = Contest.from_dict(held["contest"])
             terms = Terms(**held["terms"]) if held["terms"] else None
-            entrants = {name: System.from_dict(system) for name, system in held["entrants"].items()}
+            named, entrants = (
+                {name: System.from_dict(system) for name, system in held[key].items()} for key in ("named", "entrants")
+            )
             misfits = dict(held["misfits"])
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
             raise NextsetError(f"{path} is damaged or of another version ({error}); choose another folder") from error
         if found != contest:
             raise UsageError(f"out: {out} holds another contest ({found.changes(contest)}); choose another folder")
-        return cls(contest, out, terms, entrants, misfits)
+        return cls(contest, out, terms, named, entrants, misfits)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
         return {
             "contest": self.contest.to_dict(),
             "terms": dataclasses.asdict(self.terms) if self.terms else None,
+            "named": {name: system.to_dict() for name, system in self.named.items()},
             "entrants": {name: system.to_dict() for name, system in self.entrants.items()},
             "misfits": self.misfits,
         }

@@ -89,17 +89,16 @@ def _admit(register: Register, systems: Mapping[str, System], misfits: Mapping[s
     """Finds the width and depth of those who are new."""
     register.misfits |= misfits
     for name, system in systems.items():
-        if name in register.misfits and name not in misfits:
-            del register.misfits[name]
+        if register.named.setdefault(name, system) != system:
+            changes = register.named[name].changes(system)
+            raise UsageError(f"out: {register.out} holds another {name} ({changes}); choose another folder")
+        if name in register.entrants:
+            continue
         try:
-            found = fitted(system, register.contest.parameters)
+            register.entrants[name] = fitted(system, register.contest.parameters)
+            register.misfits.pop(name, None)
         except UsageError as error:
             register.misfits[name] = str(error)
-            continue
-        if register.entrants.setdefault(name, found) != found:
-            raise UsageError(
-                f"out: {register.out} holds another {name} ({register.entrants[name].changes(found)}); choose another folder"
-            )
     if not any(name in register.entrants for name in systems):
         why = "; ".join(f"{name}: {told}" for name, told in register.misfits.items())
         raise UsageError(f"systems: none of them can take part ({why})")

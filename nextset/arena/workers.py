@@ -26,7 +26,8 @@ import torch
 from ..train.guard import Diverged
 
 BEAT = 0.5  # seconds between two looks at what goes on
-PRELOADED = ["nextset.arena.entrant", "nextset.train.trainer", "accelerate", "torch.utils.tensorboard"]
+# all that a run imports; each of these is slow
+PRELOADED = ["nextset.arena.entrant", "accelerate", "torch.utils.tensorboard", "torch._dynamo", "sklearn.datasets"]
 
 
 @dataclass(frozen=True)

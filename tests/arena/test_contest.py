@@ -18,7 +18,6 @@ from nextset.arena.entrant import Entrant
 from nextset.arena.workers import Call
 from nextset.cli import main
 from nextset.train import Trainer
-
 from tests.arena.conftest import GOOD, TINY, Held
 
 MODULE = import_module("nextset.arena.run")
@@ -47,11 +46,14 @@ def test_all_have_one_budget(held: Held) -> None:
     """Parameters within 10%, arithmetic as near as whole steps allow."""
     terms = Register.opened(held.contest, held.out).terms
     assert terms is not None
-    assert (terms.first, terms.steps, terms.rate) == ("llamagen", 2, 0.0)
+    assert (terms.first, terms.steps, terms.rate) == ("par", 2, 0.0)
     for name in GOOD:
         (figures,) = (run.figures for run in held[name].runs)
         assert abs(figures["parameters"] / TINY.parameters - 1) <= 0.1
-        assert abs(figures["train_multiply_adds"] - terms.compute) <= figures["train_multiply_adds"] / figures["train_steps"]
+        assert (
+            abs(figures["train_multiply_adds"] - terms.compute)
+            <= figures["train_multiply_adds"] / figures["train_steps"]
+        )
 
 
 def test_judged_at_the_best_scale(held: Held) -> None:
@@ -69,8 +71,8 @@ def test_trouble_is_told(held: Held) -> None:
     """And the others go on."""
     told = {name: held[name].failed for name in held.systems}
     assert told == {
-        "llamagen": "",
-        "randar": "",
+        "par": "",
+        "nar": "",
         "raises": "seed 0 crashed: RuntimeError: it exploded <here>",
         "killed": "seed 0 crashed: the process was ended by SIGKILL",
         "diverges": "seed 0 diverged at step 1",
@@ -81,7 +83,7 @@ def test_trouble_is_told(held: Held) -> None:
 
 def test_curves(held: Held) -> None:
     """Of those that finished, and of one that diverged as far as it came."""
-    curve = held["llamagen"].curves[0]
+    curve = held["par"].curves[0]
     assert [share for share, _ in curve.training] == [0.5, 1.0]
     assert curve.held_out[-1][0] == 1.0
     assert [share for share, _ in held["diverges"].curves[0].training] == [0.5]
@@ -95,28 +97,23 @@ def test_goes_on_where_it_was(held: Held, asked: list[str]) -> None:
     assert asked == ["raises seed 0", "killed seed 0", "diverges seed 0"]
     asked.clear()
     run(TINY, GOOD, held.out, seeds=2)
-    assert asked == ["llamagen seed 1", "randar seed 1"]
+    assert asked == ["par seed 1", "nar seed 1"]
 
 
 def test_other_terms_need_another_folder(held: Held, asked: list[str]) -> None:
     with pytest.raises(UsageError, match="steps 2 -> 3"):
         run(replace(TINY, steps=3), GOOD, held.out)
-    with pytest.raises(UsageError, match=r"another llamagen \(condition.dropout 0.1 -> 0.2"):
-        other = replace(GOOD["llamagen"], condition=replace(GOOD["llamagen"].condition, dropout=0.2))
-        run(TINY, {"llamagen": other}, held.out)
+    other = replace(GOOD["par"], condition=replace(GOOD["par"].condition, dropout=0.2))
+    with pytest.raises(UsageError, match=r"another par \(condition.dropout 0.1 -> 0.2"):
+        run(TINY, {"par": other}, held.out)
     assert asked == []
 
 
-def test_jobs_do_not_change_figures(held: Held, tmp_path: Path) -> None:
-    for entry in run(TINY, GOOD, tmp_path, jobs=2):
-        assert [same(r.figures) for r in entry.runs] == [same(r.figures) for r in held[entry.name].runs]
-
-
 def test_goes_on_in_the_middle(held: Held, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A training that was stopped ends as one that was not, and one that had ended is not trained again."""
+    """A training that was stopped ends as one that was not, also alone and not beside another; one that had ended is not trained again."""
     register = Register.opened(held.contest, held.out)
     assert register.terms is not None
-    entrant = Entrant(TINY, register.entrants["llamagen"], 0, register.terms.compute, tmp_path)
+    entrant = Entrant(TINY, register.entrants["par"], 0, register.terms.compute, tmp_path)
     step, taken = Trainer._step, []
 
     def stopping(self: Trainer, number: int, batch: Any) -> dict[str, float]:
@@ -129,7 +126,7 @@ def test_goes_on_in_the_middle(held: Held, tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(KeyboardInterrupt):
         entrant.run()
     found = entrant.run()
-    assert same(found.figures) == same(held["llamagen"].runs[0].figures)
+    assert same(found.figures) == same(held["par"].runs[0].figures)
     assert taken == [0, 1, 1]
     assert same(entrant.run().figures) == same(found.figures)
     assert taken == [0, 1, 1]
