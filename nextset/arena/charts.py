@@ -34,14 +34,14 @@ class Axis:
 
     @property
     def ticks(self) -> list[float]:
-        """Round numbers on it, at most about eight."""
+        """Round numbers on it, about six."""
         if self.log and self.high / self.low > 4:
             powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
             steps = (1, 2, 5) if self.high / self.low < 300 else (1,)
             found = [step * 10.0**power for power in powers for step in steps]
         else:
             size = 10.0 ** math.floor(math.log10((self.high - self.low) / 2))
-            size *= next(m for m in (1, 2, 5, 10) if (self.high - self.low) / (m * size) <= 8)
+            size *= next(m for m in (1, 2, 5, 10) if (self.high - self.low) / (m * size) <= 6)
             found = [size * k for k in range(math.ceil(self.low / size), math.floor(self.high / size) + 1)]
         return [tick for tick in found if self.low <= tick <= self.high * (1 + 1e-9)]
 

@@ -66,7 +66,11 @@ class Entry:
         """What went wrong, "" where nothing did."""
         if self.misfit:
             return f"did not take part: {self.misfit}"
-        return "; ".join(f"seed {run.seed} {run.failed}" for run in self.runs if run.failed)
+        seeds: dict[str, list[str]] = {}
+        for run in self.runs:
+            if run.failed:
+                seeds.setdefault(run.failed, []).append(str(run.seed))
+        return "; ".join(f"seed{'s' * (len(of) > 1)} {', '.join(of)} {why}" for why, of in seeds.items())
 
     def interval(self, name: str) -> Interval | None:
         """A figure over the finished runs; None where none has it. Times are measured once, whatever the seeds."""

@@ -35,7 +35,7 @@ def pictures_of(data: Dataset, side: int = 0, channels: int = 0) -> Pictures:
 
 
 def lineup(words: Sequence[str], data: str, shown: Pictures) -> tuple[dict[str, System], dict[str, str]]:
-    """Systems by name, and why others that were named do not fit the data. "all" is every system that has a size for it.
+    """Systems by name, and why others that were named do not fit the data. "all" is every other system that has a size for it.
 
     A name without a size takes the system's small one, that of the data first; pictures of one's own have no size of theirs, so they
     take any. Raises UsageError for unknown names.
@@ -47,7 +47,8 @@ def lineup(words: Sequence[str], data: str, shown: Pictures) -> tuple[dict[str, 
     )
     fitting = (data,) if data in SMALL else SMALL
     everybody = [name for name in catalogue.names() if any(size in catalogue.sizes(name) for size in fitting)]
-    names = [name for word in words for name in (everybody if word == ALL else [word])]
+    rest = [name for name in everybody if name not in words]
+    names = [name for word in words for name in (rest if word == ALL else [word])]
     if not names or len(set(names)) < len(names):
         raise UsageError(f"systems must be at least one, each once, got {','.join(words) or 'none'}")
     found: dict[str, System] = {}

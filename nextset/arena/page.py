@@ -75,9 +75,13 @@ def _table(entries: Sequence[Entry]) -> str:
 
 
 def _row(entry: Entry, columns: Sequence[Column], entries: Sequence[Entry]) -> str:
-    failed = f'<div class="failed">{_text(entry.failed)}</div>' if entry.failed else ""
-    name = f'<th scope="row" data-value="{_text(entry.name)}"><a href="#{_text(entry.name)}">{_text(entry.name)}</a>{failed}</th>'
-    return f"<tr>{name}{''.join(_cell(entry, column, entries) for column in columns)}</tr>"
+    name = f'<a href="#{_text(entry.name)}">{_text(entry.name)}</a>'
+    cells = "".join(_cell(entry, column, entries) for column in columns)
+    if entry.failed and not entry.finished:
+        cells = f'<td class="failed" colspan="{max(len(columns), 1)}">{_text(entry.failed)}</td>'
+    elif entry.failed:
+        name += f'<div class="failed">{_text(entry.failed)}</div>'
+    return f'<tr><th scope="row" data-value="{_text(entry.name)}">{name}</th>{cells}</tr>'
 
 
 def _cell(entry: Entry, column: Column, entries: Sequence[Entry]) -> str:
@@ -88,7 +92,9 @@ def _cell(entry: Entry, column: Column, entries: Sequence[Entry]) -> str:
     title = f' title="{_text(entry.word("likelihood"))}"' if column.name.startswith("bits") else ""
     number, sign, spread = column.text(entry).partition(" +- ")
     number, bracket, ends = number.partition(" (")
-    rest = f"<small>&plusmn; {_text(spread)}</small>" if sign else f"<small>({_text(ends)}</small>" if bracket else ""
+    below = [f"&plusmn; {_text(spread)}"] if sign else [_text(ends.removesuffix(")"))] if bracket else []
+    below += ["bound"] if column.name == "bits" and entry.word("likelihood").startswith("bound") else []
+    rest = f"<small>{', '.join(below)}</small>" if below else ""
     return f'<td{kind}{title} data-value="{found.mean!r}">{_text(number)} {rest}</td>'
 
 

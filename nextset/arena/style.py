@@ -18,7 +18,7 @@ thead th { background: var(--card) } thead th:first-child { background: var(--ca
 button { all: unset; cursor: pointer; font-weight: 600 } button:focus-visible { outline: 2px solid var(--mark) }
 th[aria-sort] button { color: var(--mark) } th[aria-sort=ascending] button::after { content: " \\2191" }
 th[aria-sort=descending] button::after { content: " \\2193" }
-.best { font-weight: 700 } td { vertical-align: top } td small { display: block; font-weight: normal; font-size: 11px } .failed { color: var(--bad); font-size: 12px; white-space: normal; max-width: 30em }
+.best { font-weight: 700 } td, tbody th { vertical-align: top } td small { display: block; font-weight: normal; font-size: 11px } .failed { color: var(--bad); font-size: 12px; white-space: normal; overflow-wrap: anywhere; min-width: 14em; max-width: 70em } td.failed { text-align: left }
 .plots { display: flex; flex-wrap: wrap; gap: 1em } .cards { display: grid; gap: 1em; grid-template-columns: repeat(auto-fill, minmax(360px, 1fr)) }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 1em; overflow: hidden }
 .drawn { display: flex; gap: .8em; align-items: flex-start } figure { margin: 0 0 .6em } figcaption { font-size: 12px }
@@ -45,7 +45,7 @@ for (const button of document.querySelectorAll("thead button")) button.onclick =
   const up = head.getAttribute("aria-sort") !== "ascending";
   for (const other of head.parentElement.cells) other.removeAttribute("aria-sort");
   head.setAttribute("aria-sort", up ? "ascending" : "descending");
-  const value = row => row.cells[column].dataset.value, sign = up ? 1 : -1;
+  const value = row => row.cells[column]?.dataset.value, sign = up ? 1 : -1;
   body.append(...[...body.rows].sort((a, b) => {
     const x = value(a), y = value(b);
     if (x === undefined || y === undefined) return (x === undefined) - (y === undefined);

@@ -25,7 +25,8 @@ class Arena:
     """
 
     systems: str
-    """Names with commas between, each with a size or without (llamagen,var,mar/digits), or all that have a size for the data."""
+    """Names with commas between, each with a size or without (llamagen,var,mar/digits), or all (others) that have a size for the data. The first one
+    sets the budget."""
     contest: tyro.conf.OmitArgPrefixes[Contest] = field(default_factory=Contest)
     seeds: int = 3
     """Runs of each system; figures are told as their mean with an interval."""
