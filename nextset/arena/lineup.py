@@ -28,7 +28,14 @@ class Pictures:
 
 
 def pictures_of(data: Dataset, side: int = 0, channels: int = 0) -> Pictures:
-    """Those of `data`: squares of `side` pixels, or as its first picture asks for, in whole eights up to 32; its channels unless given."""
+    """Those of `data`: squares of `side` pixels, or as its first picture asks for, in whole eights up to 32; its channels unless given.
+
+    Raises UsageError for data without classes, since the systems of the catalogue are told one.
+    """
+    if not data.classes:
+        raise UsageError(
+            f"data {data.name} has no classes, and systems are told one: sort the pictures into a folder a class"
+        )
     height, width, found = data[0].image.shape
     side = side or max(8, min(height, width, LARGEST) // 8 * 8)
     return Pictures((side, side), channels or found, len(data.classes))
@@ -103,8 +110,6 @@ def _told(system: System, classes: int) -> Label | Words | Unconditional:
     condition = system.condition
     if isinstance(condition, Unconditional):
         return condition
-    if not classes:
-        raise UsageError("it is told a class, and the data has none: sort the pictures into a folder a class")
     if isinstance(condition, Label):
         return replace(condition, classes=classes)
     if isinstance(condition, Words) and condition.slots == 1:
