@@ -14,6 +14,7 @@ from .entry import Curve
 from .interval import Interval
 
 Scale = Callable[[float], float]
+WIDTH, HEIGHT = 560, 380  # of a scatter plot
 LETTER, LINE = 6.2, 12.0  # of a label: width of a letter, height
 
 
@@ -67,7 +68,7 @@ class Point:
 
 def scatter(points: Sequence[Point], across: str, up: str, log: bool, form: str) -> str:
     """Points with the intervals of y, over a logarithmic x; y logarithmic where `log`."""
-    width, height, left, bottom = 560, 380, 62, 44
+    width, height, left, bottom = WIDTH, HEIGHT, 62, 44
     x = axis([point.x for point in points], left, width - 12, log=True)
     y = axis(
         [v for p in points for v in (p.y.mean, *((p.y.low, p.y.high) if not log or p.y.low > 0 else ()))],
@@ -77,6 +78,7 @@ def scatter(points: Sequence[Point], across: str, up: str, log: bool, form: str)
     )
     parts = [_frame(x, y, across, up, form)]
     taken = [(x(p.x) - 4, y(p.y.mean) - 4, x(p.x) + 4, y(p.y.mean) + 4) for p in points]
+    taken += [(x(p.x) - 1, y(p.y.high), x(p.x) + 1, y(max(p.y.low, y.low))) for p in points]
     for p in points:
         at, middle = x(p.x), y(p.y.mean)
         said = f"{p.name}: {form.format(p.y.mean)} ({form.format(p.y.low)} to {form.format(p.y.high)}) at {p.x:.3g} s"

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..data.open import open_dataset
-from .charts import Point, bars, curves, scatter
+from .charts import HEIGHT, WIDTH, Point, bars, curves, scatter
 from .contest import Register
 from .entry import Entry
 from .pictures import FILLING, GRID
-from .style import HEAD, SCRIPT
+from .style import HEAD, SCRIPT, STYLE
 from .table import Column, best, large, present
 
 GRADE = "grade/"
@@ -33,8 +33,8 @@ def page(register: Register, entries: Sequence[Entry]) -> str:
     return f'<!doctype html><html lang="en"><head>{HEAD}<title>{_text(title)}</title></head><body>{body}<script>{SCRIPT}</script></body></html>\n'
 
 
-def plot(entries: Sequence[Entry]) -> str:
-    """Quality against time: Frechet distance, and accuracy where there is one, as SVG."""
+def plots(entries: Sequence[Entry]) -> list[str]:
+    """Quality against time: Frechet distance, and accuracy where there is one, an SVG each."""
     kinds = (("frechet", "Frechet distance", True, "{:.3g}"), ("accuracy", "class accuracy", False, "{:.0%}"))
     found = []
     for name, told, log, form in kinds:
@@ -42,7 +42,17 @@ def plot(entries: Sequence[Entry]) -> str:
         points = [Point(named, time.mean, value) for named, time, value in both if time and value]
         if points:
             found.append(scatter(points, "seconds a picture, in batches of 100", told, log, form))
-    return "".join(found)
+    return found
+
+
+def picture(entries: Sequence[Entry]) -> str:
+    """The plots as one SVG that stands alone, for documents."""
+    drawn = plots(entries)
+    size = f"{WIDTH * max(len(drawn), 1)} {HEIGHT}"
+    style = f"{STYLE} svg svg {{ width: {WIDTH}px; height: {HEIGHT}px; max-width: none }} .back {{ fill: var(--back) }}"
+    beside = "".join(f'<g transform="translate({WIDTH * index} 0)">{one}</g>' for index, one in enumerate(drawn))
+    back = '<rect class="back" width="100%" height="100%"/>'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size}"><style>{style}</style>{back}{beside}</svg>\n'
 
 
 def _text(value: object) -> str:
@@ -99,7 +109,7 @@ def _cell(entry: Entry, column: Column, entries: Sequence[Entry]) -> str:
 
 
 def _plots(entries: Sequence[Entry]) -> str:
-    drawn = plot(entries)
+    drawn = "".join(plots(entries))
     return f'<h2>Quality against time</h2><div class="plots">{drawn}</div>' if drawn else ""
 
 

@@ -35,7 +35,7 @@ class Arena:
     retry: bool = False
     """Try again what failed before, from where it stopped."""
     out: Path = Path("runs/arena")
-    """Folder for the runs and the report: report.html and results.json."""
+    """Folder for the runs and the report: report.html, its plot, and results.json."""
     json: Json = False
 
     @classmethod

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ from nextset.arena.contest import Register, Terms
 from nextset.arena.entry import Curve
 from nextset.arena.interval import interval
 from nextset.arena.pictures import FILLING, GRID
-from nextset.arena.report import HTML, JSON
+from nextset.arena.report import HTML, JSON, PLOT
 from nextset.arena.table import large
 from nextset.evaluate import save_grid
 from nextset.sampling import save_gif
@@ -100,6 +101,12 @@ def test_the_page_asks_nothing_of_a_network(written: tuple[Path, list[Entry]]) -
     assert "<b>bold" not in page
     assert "&lt;b&gt;bold&lt;/b&gt; &amp; &quot;quoted&quot;" in page
     assert "2.00 <small>&plusmn; 2.48" in page
+
+
+def test_the_plot_is_a_picture_of_its_own(written: tuple[Path, list[Entry]]) -> None:
+    root = ElementTree.parse(written[0] / PLOT).getroot()
+    named = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert [named.count(name) for name in ("slow", "quick", "gone")] == [2, 2, 0]
 
 
 def test_the_figures_as_json(written: tuple[Path, list[Entry]]) -> None:
