@@ -119,9 +119,10 @@ def npz_names(path: str | Path) -> set[str]:
 @contextmanager
 def _opened(path: str | Path) -> Iterator[Any]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise UsageError(f"{path} is one array; give an .npz")
+        found = np.load(path, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            raise UsageError(f"{path} is one array; give an .npz")
+        with found as file:
             yield file
     except FileNotFoundError as error:
         raise UsageError(f"{path} does not exist; give an .npz with mu and sigma") from error

@@ -28,7 +28,7 @@ Reader = Callable[[np.ndarray], Sequence[str]]
 ALPHABET = string.ascii_letters + string.digits
 PAGES, SCALES = 8, (1, 2, 4)
 FEWEST = 4  # characters of a line that is worth writing
-FAINT = 0.25  # of the palest glyph's contrast: less is a blank
+FAINT = 0.2  # of the palest glyph's contrast: less is a blank
 
 
 def edit_distance(a: Sequence[str], b: Sequence[str]) -> int:
