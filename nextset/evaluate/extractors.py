@@ -23,6 +23,11 @@ WORDS = (*RECIPES, "tiny-random", "inception")
 GRAPH = ".pb"
 
 
+def is_inception(word: str | None) -> bool:
+    """Whether `open_extractor` takes the word for FID's Inception."""
+    return word is not None and (word == "inception" or Path(word).suffix in (*SUFFIXES, GRAPH))
+
+
 def open_extractor(word: str, channels: int = 3) -> Extractor:
     """The extractor that `word` names.
 
@@ -35,10 +40,8 @@ def open_extractor(word: str, channels: int = 3) -> Extractor:
         return trained(word)
     if word == "tiny-random":
         return tiny_random(channels)
-    if word == "inception":
-        return inception()
-    if path.suffix in (*SUFFIXES, GRAPH):
-        return inception(path)
+    if is_inception(word):
+        return inception(None if word == "inception" else path)
     if path.is_dir() or re.fullmatch(r"[\w.-]+/[\w.-]+", word):
         return vision_model(word)
     raise UsageError(

@@ -3,7 +3,7 @@
 - **reconstruction** of held-out pictures: PSNR, SSIM, LPIPS picture by picture, and the Frechet distance of both sets (rFID under Inception);
 - **detail**: the contrast of gratings that is left, by period;
 - **text**: character and word error rates of pages that are read back, beside those of the originals;
-- **codes**: share of the codebook in use, its perplexity, bits a pixel.
+- **codes**: share of the codebook in use, its perplexity, bits a pixel; nothing of tokenizers that make vectors.
 
 Pictures are cropped to one size for all that is compared, and everything is rounded to 8 bits first, as it would be written.
 Legend: B batch, C channels, H height, W width.
@@ -74,6 +74,21 @@ class Reconstruction(Measured):
             raise UsageError(f"metrics must name at least one of {', '.join(METRICS)}, each once, got {self.metrics}")
         if self.pictures < 0:
             raise UsageError(f"pictures must be at least 1, or 0 for all, got {self.pictures}")
+
+    def on(self, data: Dataset) -> Reconstruction:
+        """With the fields that follow from the data. Raises UsageError where it holds too few pictures."""
+        if not len(data):
+            raise UsageError(f"data {data.name} holds no pictures")
+        if self.pictures > len(data):
+            raise UsageError(f"pictures: {self.pictures} asked for, data {data.name} holds {len(data)}")
+        height, width, channels = data[0].image.shape
+        return dataclasses.replace(
+            self,
+            pictures=self.pictures or len(data),
+            size=self.size if any(self.size) else (height, width),
+            channels=self.channels or channels,
+            data=data.name,
+        )
 
 
 # -- what is judged
@@ -174,8 +189,6 @@ class Spread(Dataset):
     """`count` pictures of a data set, evenly over it: number i is floor(i len / count)."""
 
     def __init__(self, data: Dataset, count: int) -> None:
-        if count > len(data):
-            raise UsageError(f"pictures: {count} asked for, data {data.name} holds {len(data)}")
         self.data, self.count, self.name, self.classes = data, count, data.name, data.classes
 
     def __len__(self) -> int:
@@ -237,23 +250,18 @@ class _Judge:
         """Fills in the protocol, and checks everything."""
         if self.batch < 1:
             raise UsageError(f"batch must be at least 1, got {self.batch}")
-        if not len(self.data):
-            raise UsageError(f"data {self.data.name} holds no pictures")
+        self.protocol = self.protocol.on(self.data)
+        self.trip.check(self.protocol)
         for name, given, metric in (("extractor", self.extractor, "frechet"), ("distance", self.distance, "lpips")):
             if given is None and metric in self.wants:
                 raise UsageError(f"{name} is needed for {metric}: give it, or leave that out of metrics")
-        self.data = Spread(self.data, self.protocol.pictures) if self.protocol.pictures else self.data
-        height, width, channels = self.data[0].image.shape
-        size = self.protocol.size if any(self.protocol.size) else (height, width)
-        channels = self.protocol.channels or channels
+        if self.protocol.pictures < len(self.data):
+            self.data = Spread(self.data, self.protocol.pictures)
+        size, channels = self.protocol.size, self.protocol.channels
         self.gratings = Gratings(size, channels) if "detail" in self.wants else None
         self.texts = list(texts) or text_tests(size, channels) if "text" in self.wants else []
         self.protocol = dataclasses.replace(
             self.protocol,
-            pictures=len(self.data),
-            size=size,
-            channels=channels,
-            data=self.data.name,
             extractor=self.extractor.identity if self.extractor else "",
             distance=self.distance.identity if self.distance else "",
             detail=GRATINGS if self.gratings else "",
@@ -263,7 +271,6 @@ class _Judge:
 
     def _check(self) -> None:
         protocol, shape = self.protocol, (self.protocol.channels, *self.protocol.size)
-        self.trip.check(protocol)
         if "ssim" in self.wants and min(protocol.size) < WINDOW:
             raise UsageError(
                 f"ssim looks through windows of {WINDOW}x{WINDOW}, pictures are {protocol.size[0]}x{protocol.size[1]}"

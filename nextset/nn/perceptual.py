@@ -121,6 +121,11 @@ class PerceptualDistance(nn.Module):
         for k, head in enumerate(heads or ()):
             self.register_buffer(f"head{k}", head.float().view(-1, 1, 1), persistent=False)
 
+    @property
+    def smallest(self) -> int:
+        """Side of the smallest picture that the features can see."""
+        return self.features.trunk.smallest if isinstance(self.features, Features) else 1
+
     def train(self, mode: bool = True) -> PerceptualDistance:
         """Stays in evaluation mode: what is compared must not change."""
         return super().train(False)

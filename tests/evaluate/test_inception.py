@@ -177,12 +177,18 @@ def constant(name: str, tensor: Tensor) -> bytes:
 def graph(state: dict[str, Tensor]) -> bytes:
     """The weights as TensorFlow's frozen graph holds them, between other nodes."""
     nodes = [field(1, field(1, b"ExpandDims") + field(2, b"ExpandDims"))]
-    nodes.append(field(1, field(1, b"axis") + field(2, b"Const") + field(5, field(1, b"value") + field(2, field(8, field(1, 3))))))
+    nodes.append(
+        field(
+            1, field(1, b"axis") + field(2, b"Const") + field(5, field(1, b"value") + field(2, field(8, field(1, 3))))
+        )
+    )
     parts = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
     for here, there in _names():
         nodes.append(constant(f"{there}/conv2d_params", state[f"{here}.conv.weight"].permute(2, 3, 1, 0)))
         nodes += [constant(f"{there}/batchnorm/{old}", state[f"{here}.bn.{new}"]) for old, new in parts.items()]
-    return b"".join([*nodes, constant("softmax/weights", state["fc.weight"].T), constant("softmax/biases", state["fc.bias"])])
+    return b"".join(
+        [*nodes, constant("softmax/weights", state["fc.weight"].T), constant("softmax/biases", state["fc.bias"])]
+    )
 
 
 def test_the_frozen_graph_is_read_without_tensorflow(

@@ -62,9 +62,7 @@ def flat_distance() -> PerceptualDistance:
 @pytest.fixture(scope="module")
 def result() -> Result:
     protocol = Reconstruction(pictures=20)
-    return round_trip(
-        protocol, DATA, pixels(4), extractor=tiny_random(3), distance=flat_distance(), batch=7
-    )
+    return round_trip(protocol, DATA, pixels(4), extractor=tiny_random(3), distance=flat_distance(), batch=7)
 
 
 def test_pictures_are_those_that_the_protocol_names(result: Result) -> None:
@@ -98,7 +96,9 @@ def test_the_protocol_tells_all_of_it(result: Result, tmp_path: Path) -> None:
     assert result.metadata["text-11px/floor"] == [0, 0]
     result.save(tmp_path / "r.json")
     assert Result.load(tmp_path / "r.json") == result
-    other = round_trip(dataclasses.replace(protocol, pictures=10), DATA, pixels(4), extractor=tiny_random(3), distance=flat_distance())
+    other = round_trip(
+        dataclasses.replace(protocol, pictures=10), DATA, pixels(4), extractor=tiny_random(3), distance=flat_distance()
+    )
     with pytest.raises(UsageError, match="pictures 20 vs 10"):
         compare(result, other)
     with pytest.raises(UsageError, match="Reconstruction vs Protocol"):
@@ -154,7 +154,10 @@ def test_files_are_judged_by_their_place(tmp_path: Path) -> None:
     save_npz(again, tmp_path / "again.npz")
     metrics = ("psnr", "ssim", "frechet")
     files = round_trip(
-        Reconstruction(metrics=metrics), DATA, ThroughFiles(load_samples(tmp_path / "again.npz")), extractor=tiny_random(3)
+        Reconstruction(metrics=metrics),
+        DATA,
+        ThroughFiles(load_samples(tmp_path / "again.npz")),
+        extractor=tiny_random(3),
     )
     through = round_trip(Reconstruction(metrics=metrics), DATA, pixels(4), extractor=tiny_random(3))
     assert files.figures == through.figures
@@ -202,7 +205,11 @@ class Nothing(Dataset):
         (Reconstruction(metrics=("text",), size=(8, 32)), {}, "text needs pictures of at least 11x24"),
         (Reconstruction(metrics=("psnr",)), {"batch": 0}, "batch"),
         (Reconstruction(metrics=("frechet",)), {"extractor": tiny_random(1)}, r"takes images \(B, 1"),
-        (Reconstruction(metrics=("text",)), {"texts": [TextTest("t", torch.zeros(1, 3, 8, 8), ["a"], list)]}, "t has pictures"),
+        (
+            Reconstruction(metrics=("text",)),
+            {"texts": [TextTest("t", torch.zeros(1, 3, 8, 8), ["a"], list)]},
+            "t has pictures",
+        ),
         (Reconstruction(metrics=("frechet",), pictures=1), {"extractor": tiny_random(3)}, "at least 2 pictures"),
     ],
 )
@@ -216,9 +223,9 @@ def test_what_does_not_fit_is_said_before_any_work(protocol: Reconstruction, giv
 def test_other_misfits_are_refused() -> None:
     with pytest.raises(UsageError, match="nothing:test holds no pictures"):
         round_trip(Reconstruction(metrics=("psnr",)), Nothing(), pixels(4))
+    trip = ThroughTokens(SMALL, SMALL.build())
     with pytest.raises(UsageError, match="multiples of 2"):
-        spec = SMALL
-        round_trip(Reconstruction(metrics=("psnr",), size=(31, 32)), DATA, ThroughTokens(spec, spec.build()))
+        round_trip(Reconstruction(metrics=("psnr",), size=(31, 32)), DATA, trip)
     with pytest.raises(UsageError, match="did you mean 'psnr'"):
         Reconstruction(metrics=("psnrr",))
     with pytest.raises(UsageError, match="each once"):

@@ -9,7 +9,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nextset.errors import UsageError
-from nextset.evaluate.text import ALPHABET, Glyphs, TextTest, builtin_font, edit_distance, error_rates, read_back, text_tests
+from nextset.evaluate.text import (
+    ALPHABET,
+    Glyphs,
+    TextTest,
+    builtin_font,
+    edit_distance,
+    error_rates,
+    read_back,
+    text_tests,
+)
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +32,13 @@ def tests() -> list[TextTest]:
 
 
 def test_edit_distances_by_hand() -> None:
-    for a, b, distance in (("kitten", "sitting", 3), ("", "abc", 3), ("abc", "", 3), ("abc", "abc", 0), ("ab", "ba", 2)):
+    for a, b, distance in (
+        ("kitten", "sitting", 3),
+        ("", "abc", 3),
+        ("abc", "", 3),
+        ("abc", "abc", 0),
+        ("ab", "ba", 2),
+    ):
         assert edit_distance(a, b) == edit_distance(b, a) == distance
 
 
@@ -54,7 +69,10 @@ def test_pale_letters_are_read_and_grey_is_blank(font: Glyphs) -> None:
 
 
 def test_originals_are_read_without_error(tests: list[TextTest]) -> None:
-    assert [test.name for test in tests] == ["text-11px", "text-22px"]  # at 44 pixels there is no room for four characters
+    assert [test.name for test in tests] == [
+        "text-11px",
+        "text-22px",
+    ]  # at 44 pixels there is no room for four characters
     assert all(read_back(test, test.pictures) == (0, 0) for test in tests)
     assert [test.identity for test in text_tests((64, 64), 3)] == [test.identity for test in tests]
     assert text_tests((64, 64), 1)[0].pictures.shape == (8, 1, 64, 64)
