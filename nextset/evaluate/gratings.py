@@ -1,8 +1,9 @@
-"""Fine detail: gratings of known period, and how much of their contrast survives.
+"""Fine detail: gratings of known period, and how much of each survives.
 
     picture(y, x) = 0.75 sin(2 pi (x cos a + y sin a) / period + phase)
 
-The contrast that is left is the amplitude at the same frequency, over that of the original: 1 for a perfect copy, 0 for grey.
+The error is |1 - b / a|, a and b being the complex amplitudes of original and copy at the grating's frequency: 0 for a perfect copy,
+1 for grey, and more than 0 for too much contrast or a wrong phase as well.
 Legend: B batch, C channels, H height, W width.
 """
 
@@ -39,15 +40,16 @@ class Gratings:
         waves = (AMPLITUDE * (self._phase + self._phase.new_tensor(1.0)).sin())[:, None].expand(-1, channels, -1, -1)
         self.pictures: Tensor = to_float(np.asarray(to_uint8(waves)))
 
-    def contrast(self, others: Tensor) -> dict[int, float]:
-        """Mean contrast that is left, by period in pixels, of pictures (B, C, H, W) in place of `pictures`."""
+    def errors(self, others: Tensor) -> dict[int, float]:
+        """Mean error by period in pixels, of pictures (B, C, H, W) in place of `pictures`."""
         if others.shape != self.pictures.shape:
             raise UsageError(f"others must be {tuple(self.pictures.shape)}, got {tuple(others.shape)}")
-        left = self._amplitude(others) / self._amplitude(self.pictures)
+        left = (1 - self._waves(others) / self._waves(self.pictures)).abs()
         return dict(zip(PERIODS, left.view(len(PERIODS), ANGLES).mean(1).tolist(), strict=True))
 
-    def _amplitude(self, images: Tensor) -> Tensor:
+    def _waves(self, images: Tensor) -> Tensor:
+        """(B,) complex: amplitude and phase at each grating's own frequency."""
         flat = to_uint8(images).cpu().double().mean(-1).flatten(1)
         flat = flat - flat.mean(1, keepdim=True)
         phase = self._phase.flatten(1)
-        return torch.hypot((flat * phase.cos()).sum(1), (flat * phase.sin()).sum(1))
+        return torch.complex((flat * phase.cos()).sum(1), -(flat * phase.sin()).sum(1))

@@ -1,7 +1,7 @@
 """What is lost between a picture and its tokens: the tokenizer alone, on four tasks (after VTBench, Lin et al. 2025, arXiv 2505.13439).
 
 - **reconstruction** of held-out pictures: PSNR, SSIM, LPIPS picture by picture, and the Frechet distance of both sets (rFID under Inception);
-- **detail**: the contrast of gratings that is left, by period;
+- **detail**: what is wrong with gratings, by period;
 - **text**: character and word error rates of pages that are read back, beside those of the originals;
 - **codes**: share of the codebook in use, its perplexity, bits a pixel; nothing of tokenizers that make vectors.
 
@@ -125,10 +125,6 @@ class ThroughTokens(Trip):
         """Sizes and channels of a blank picture."""
         self.spec.at(protocol.size).layout(protocol.size)
         self.spec.fitting(torch.zeros(1, protocol.channels, *protocol.size))
-        if "codes" in protocol.metrics and self.usage is None:
-            raise UsageError(
-                f"codes: tokenizer {type(self.spec).__name__} makes vectors and has no codes; leave it out of metrics"
-            )
 
     @torch.no_grad()
     def again(self, images: Tensor, first: int) -> Tensor:
@@ -352,8 +348,8 @@ class _Judge:
         if self.gratings:
             others = self._all(self.gratings.pictures)
             self.figures["detail/psnr"] = _mean(psnr(self.gratings.pictures, others), "dB", more_is_better=True)
-            for period, left in self.gratings.contrast(others).items():
-                self.figures[f"detail/contrast-{period}px"] = Figure(left, "", more_is_better=True)
+            for period, error in self.gratings.errors(others).items():
+                self.figures[f"detail/error-{period}px"] = Figure(error, "")
         for test in self.texts:
             floor, rates = read_back(test, test.pictures), read_back(test, self._all(test.pictures))
             for name, rate in zip(("cer", "wer"), rates, strict=True):
