@@ -167,6 +167,9 @@ def test_samples_bring_their_settings(save: Any, tmp_path: Path, capsys: Capture
     )
     assert protocol["guidance"] == "Linear(scale=2, start=1)"
     assert "guidance is for drawing" in refused(capsys, "evaluate", str(path), "--data", "digits", "--guidance", "3")
+    save_npz(torch.zeros(9, 1, 8, 8), path.with_name("ref.npz"))
+    reference = ["--data", str(path.with_name("ref.npz")), "--extractor", "digits", "--metrics", "kid"]
+    assert judged(capsys, str(path), *reference)["protocol"]["balance"] == "uniform"
     save_npz(torch.zeros(19, 1, 8, 8), path, torch.zeros(19, dtype=torch.int64))
     assert "holds 19 of the 20 pictures of its job" in refused(capsys, "evaluate", str(path), "--data", "digits")
 
