@@ -11,6 +11,7 @@ kind" and fits one shape of the scene:
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -86,13 +87,8 @@ def carry_out(scene: Scene, instruction: str) -> Scene:
 def name_of(shape: Shape, shapes: Sequence[Shape]) -> str:
     """The shortest name that only this shape of `shapes` has. Raises UsageError where it has a twin."""
     look = Group(1, shape.kind, shape.colour)
-    for more in (
-        {},
-        {"size": _size(shape)},
-        {"texture": shape.texture},
-        {"size": _size(shape), "texture": shape.texture},
-    ):
-        named = replace(look, **more)
+    for size, texture in itertools.product((None, _size(shape)), (None, shape.texture)):
+        named = replace(look, size=size, texture=texture)
         if sum(_is(other, named) for other in shapes) == 1:
             return _the(named)
     raise UsageError(f"shape {_the(named)!r} has a twin, so that no name means it alone")

@@ -37,7 +37,8 @@ def written(text: str, x: float, y: float, height: float, side: int) -> np.ndarr
     dots = bitmap(text)
     dot = height / HEIGHT * side  # pixels
     rows, columns = (
-        _overlaps(count, dot, centre * side - count * dot / 2, side) for count, centre in zip(dots.shape, (y, x))
+        _overlaps(count, dot, centre * side - count * dot / 2, side)
+        for count, centre in zip(dots.shape, (y, x), strict=True)
     )
     return np.asarray(rows @ dots @ columns.T, dtype=np.float32)
 

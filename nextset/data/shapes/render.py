@@ -16,7 +16,7 @@ from .scene import COLOURS, KINDS, Scene
 from .spots import Spots, Table, covered, local, shares, tabulated
 from .texture import tones
 
-CHUNK = 1 << 17  # pixels painted together: what is worked on stays in a core's cache
+CHUNK = 1 << 18  # pixels painted together: what is worked on stays in a core's cache
 WORD = len(KINDS) + 1  # the kind of words in `Rendered.kinds`
 
 

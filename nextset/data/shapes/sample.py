@@ -91,13 +91,13 @@ def placed(rng: np.random.Generator, groups: Sequence[Group], world: World) -> t
 
 
 def distinct(rng: np.random.Generator, count: int, world: World) -> list[Group]:
-    """Single shapes of any size, no two of which have kind and colour in common; of more than three the rest are small."""
+    """Single shapes, at most one of them large, no two of which have kind and colour in common."""
     looks = rng.permutation(len(KINDS) * len(COLOURS))[:count].tolist()
-    sizes = [SIZES[int(rng.integers(2))] if i < 3 else "small" for i in range(count)]
+    large = int(rng.integers(max(2 * count, 1)))  # in half of the scenes it is one of the shapes
     textures = [world.textures[rng.integers(len(world.textures))] for _ in range(count)]
     return [
-        Group(1, KINDS[look // len(COLOURS)], _COLOURS[look % len(COLOURS)], size, texture)
-        for look, size, texture in zip(looks, sizes, textures, strict=True)
+        Group(1, KINDS[look // len(COLOURS)], _COLOURS[look % len(COLOURS)], SIZES[i == large], texture)
+        for i, (look, texture) in enumerate(zip(looks, textures, strict=True))
     ]
 
 
@@ -182,7 +182,12 @@ def _word(rng: np.random.Generator, world: World) -> Lettering:
 def _finished(rng: np.random.Generator, draft: _Draft, settled: Settled, world: World) -> Sample:
     groups = draft.groups
     shapes = _shapes(rng, draft.owners, settled.places, draft.sizes, world)
-    told = Prompt(groups[0], settled.relation, groups[1] if len(groups) > 1 else None, draft.word and draft.word.text)
+    told = Prompt(
+        groups[0],
+        settled.relation,
+        groups[1] if len(groups) > 1 else None,
+        None if draft.word is None else draft.word.text,
+    )
     prompt = _worded(told, rng)
     background = world.backgrounds[rng.integers(len(world.backgrounds))]
     caption = wording(prompt, rng)

@@ -70,8 +70,10 @@ def tabulated(scenes: Sequence[Scene]) -> Table:
     ]
     values = np.array(rows, dtype=np.float64).reshape(-1, 11)
     values[:, 10] %= math.tau
-    whole = values[:, :6].astype(np.intp).T
-    return Table(*whole, values[:, 6].astype(np.float32), values[:, 7:].astype(np.float32))
+    scene, place, layer, kind, colour, texture = values[:, :6].astype(np.intp).T
+    return Table(
+        scene, place, layer, kind, colour, texture, values[:, 6].astype(np.float32), values[:, 7:].astype(np.float32)
+    )
 
 
 def local(at: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
