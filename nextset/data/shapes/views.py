@@ -111,7 +111,7 @@ class Matches:
     """Where view `second` has the points that view `first` sees at its pixels' centres.
 
     `first` and `second` float64 (n, 2) are u, v in pixels, `points` (n, 3) the points in the world. `visible` bool (n,): the point is
-    within the second picture and nothing is before it.
+    within the second picture and nothing is before it. `second` is not a number for points behind that camera.
     """
 
     first: np.ndarray
@@ -216,7 +216,7 @@ def look(scene: Stage, view: int, side: int) -> tuple[np.ndarray, np.ndarray, np
 
 
 def matches(scene: Stage, first: int, second: int, side: int) -> Matches:
-    """Every point that view `first` sees at a pixel's centre, and where view `second` has it; points behind that camera are left out."""
+    """Every point that view `first` sees at a pixel's centre, row by row, and where view `second` has it."""
     line = np.arange(side) + 0.5
     pixels = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
     centre, ways = rays(scene.cameras[first], pixels, side)
@@ -225,14 +225,13 @@ def matches(scene: Stage, first: int, second: int, side: int) -> Matches:
     points = centre + hits.depth[met, None] * ways[met]
     pose = scene.cameras[second].pose
     seen = points @ pose[:3, :3].T + pose[:3, 3]
-    ahead = seen[:, 2] > 0
-    seen, points = seen[ahead], points[ahead]
-    places = seen @ intrinsics(side).T
+    ahead = np.where(seen[:, 2:] > 0, seen, np.nan)
+    places = ahead @ intrinsics(side).T
     places = places[:, :2] / places[:, 2:]
     again = cast(scene.cards, *rays(scene.cameras[second], places, side))
     inside = ((places >= 0) & (places <= side)).all(1)
     clear = np.abs(again.depth - seen[:, 2]) < 1e-6 * seen[:, 2]
-    return Matches(pixels[met][ahead], places, points, inside & clear)
+    return Matches(pixels[met], places, points, inside & clear)
 
 
 @dataclass(frozen=True)
