@@ -14,9 +14,9 @@ import numpy as np
 from ...errors import UsageError
 from ...noise import mix
 from ..batch import Stack
-from .phrase import Group
+from .phrase import Group, listed
 from .render import pictures
-from .sample import distinct, placed
+from .sample import backdrop, distinct, placed
 from .scene import Scene, Shape
 from .streams import Streams
 from .world import DEFAULT, World
@@ -61,15 +61,15 @@ def clip(stream: int, index: int, frames: int = 8, world: World = DEFAULT, steer
     ways = [tuple(MOTIONS)[i] for i in rng.integers(len(MOTIONS), size=len(shapes))]
     paces = [tuple(PACES)[i] for i in rng.integers(len(PACES), size=len(shapes))]
     moving = tuple(_set_out(*one) for one in zip(shapes, ways, paces, strict=True))
-    first = Scene(moving, world.backgrounds[rng.integers(len(world.backgrounds))])
+    first = backdrop(rng, moving, world)
     told = [f"{_named(g)} moves {pace} {way}" for g, way, pace in zip(groups, ways, paces, strict=True)]
     if not steered:
         scenes = tuple(first.at(float(time)) for time in range(frames))
-        return Clip(scenes, (), " and ".join(told), tuple(MOTIONS).index(ways[0]))
+        return Clip(scenes, (), listed(told), tuple(MOTIONS).index(ways[0]))
     actions = _actions(rng, frames - 1)
     steerable = dataclasses.replace(moving[0], velocity=(0.0, 0.0), depth=0.0)
     start = dataclasses.replace(first, shapes=(steerable, *moving[1:]))
-    return Clip(steer(start, actions), actions, " and ".join([f"{_named(groups[0])} is steered", *told[1:]]), -1)
+    return Clip(steer(start, actions), actions, listed([f"{_named(groups[0])} is steered", *told[1:]]), -1)
 
 
 def steer(scene: Scene, actions: Sequence[int], shape: int = 0) -> tuple[Scene, ...]:

@@ -23,7 +23,7 @@ from ...noise import mix
 from ..batch import Stack
 from .phrase import SIZES, Group, group
 from .render import pictures
-from .sample import ROUNDS, distinct, placed
+from .sample import ROUNDS, backdrop, distinct, placed
 from .scene import COLOURS, KINDS, TEXTURES, Scene, Shape
 from .streams import Streams
 from .world import DEFAULT, EDGE, GAP, RADII, World
@@ -38,6 +38,7 @@ SPOTS = {
     "in the middle": (0.5, 0.5),
 }
 BOUNDARY = sum(RADII.values()) / 2  # between small and large
+LEAST_MOVE = 0.15  # sides of the picture
 FRONT = 0.0  # depth of what is added
 
 
@@ -63,7 +64,7 @@ def edit(stream: int, index: int, world: World = DEFAULT, kinds: Sequence[str] =
         before = _scene(rng, kind, world)
         instruction = _instruction(rng, kind, before.shapes, world)
         after = carry_out(before, instruction)
-        if after != before and _fits(after.shapes, world):
+        if _far(before.shapes, after.shapes) and _fits(after.shapes, world):
             return Edit(kind, before, after, instruction)
     raise UsageError(f"world: hardly any edit {kind!r} fits into it ({world}); lower most, or raise overlap")
 
@@ -109,8 +110,7 @@ def _scene(rng: np.random.Generator, kind: str, world: World) -> Scene:
     """Shapes of which no two have kind and colour in common."""
     low, high = {"add": (0, world.most - 1), "swap": (2, world.most)}.get(kind, (1, world.most))
     shapes = placed(rng, distinct(rng, int(rng.integers(low, high + 1)), world), world)
-    backgrounds = world.backgrounds
-    return Scene(shapes, backgrounds[rng.integers(len(backgrounds))])
+    return backdrop(rng, shapes, world)
 
 
 def _instruction(rng: np.random.Generator, kind: str, shapes: tuple[Shape, ...], world: World) -> str:
@@ -131,6 +131,14 @@ def _instruction(rng: np.random.Generator, kind: str, shapes: tuple[Shape, ...],
         return f"make {name} {'small' if _size(chosen) == 'large' else 'large'}"
     values, old = (tuple(COLOURS), chosen.colour) if kind == "recolour" else (world.textures, chosen.texture)
     return f"make {name} {pick([value for value in values if value != old])}"
+
+
+def _far(before: tuple[Shape, ...], after: tuple[Shape, ...]) -> bool:
+    """Whether something is new, or all that moved went LEAST_MOVE at least."""
+    if len(before) != len(after):
+        return True
+    steps = [abs(a.x - b.x) + abs(a.y - b.y) for a, b in zip(before, after, strict=True)]
+    return before != after and all(step == 0 or step >= LEAST_MOVE for step in steps)
 
 
 def _fits(shapes: tuple[Shape, ...], world: World) -> bool:

@@ -7,6 +7,7 @@ circles left of a blue square".
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,6 +73,12 @@ class Prompt:
     def __str__(self) -> str:
         shapes = str(self.first) if self.second is None else f"{self.first} {self.relation} {self.second}"
         return shapes if self.word is None else f'{shapes} with the word "{self.word}"'
+
+
+def listed(things: Sequence[object]) -> str:
+    """One after the other: "a red circle, a blue square and a white star"."""
+    *most, last = map(str, things)
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def wording(prompt: Prompt, rng: np.random.Generator) -> str:

@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -169,7 +170,7 @@ def _clips(split: str, size: int, count: int, world: World) -> list[Tile]:
 
 
 def _pushed(frame: np.ndarray, action: int) -> np.ndarray:
-    sides = {"left": np.s_[:, :1], "right": np.s_[:, -1:], "up": np.s_[:1], "down": np.s_[-1:]}
+    sides: dict[str, Any] = {"left": np.s_[:, :1], "right": np.s_[:, -1:], "up": np.s_[:1], "down": np.s_[-1:]}
     marked, side = frame.copy(), sides.get(tuple(ACTIONS)[action])
     if side is not None:
         marked[side] = 255
@@ -189,7 +190,7 @@ def _views(split: str, size: int, count: int, world: World) -> list[Tile]:
             for panel, one in zip(panels, found, strict=True):
                 x, y = (one.second[row] * factor).astype(int)
                 panel[max(y - 3, 0) : y + 4, max(x - 3, 0) : x + 4] = 0
-                panel[max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3] = np.array(MARKS[number % len(MARKS)])
+                panel[max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3] = MARKS[number % len(MARKS)]
         shown.append(Tile([panels], caption))
     return shown
 
@@ -225,8 +226,7 @@ def _voxels(split: str, size: int, count: int, world: World) -> list[Tile]:
 def _paintings(split: str, size: int, count: int, world: World) -> list[Tile]:
     stack, shown = Paintings(split, size, count, world).stack(np.arange(count)), []
     for canvases, steps, caption in zip(stack.canvases, stack.steps, stack.captions, strict=True):
-        numbers = _grey(np.rint(255 * steps / len(canvases)).astype(np.uint8))
-        shown.append(Tile([[*canvases, numbers]], f"each step, and the step of each pixel: {caption}"))
+        shown.append(Tile([[*canvases, _indexed(steps)]], f"each step, and the step of each pixel: {caption}"))
     return shown
 
 

@@ -26,7 +26,7 @@ DOT = 1 / 32  # of letters, in sides of the picture
 BAND = (glyphs.HEIGHT + 2) * DOT  # that a word takes
 _COLOURS, _LETTERS = tuple(COLOURS), sorted(LETTERS)
 
-__all__ = ["BACKGROUNDS", "CLASSES", "RADII", "Sample", "distinct", "placed", "sample", "samples"]
+__all__ = ["BACKGROUNDS", "CLASSES", "RADII", "Sample", "backdrop", "distinct", "placed", "sample", "samples"]
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,12 @@ def distinct(rng: np.random.Generator, count: int, world: World) -> list[Group]:
         Group(1, KINDS[look // len(COLOURS)], _COLOURS[look % len(COLOURS)], SIZES[i == large], texture)
         for i, (look, texture) in enumerate(zip(looks, textures, strict=True))
     ]
+
+
+def backdrop(rng: np.random.Generator, shapes: tuple[Shape, ...], world: World) -> Scene:
+    """The shapes before a background of the world."""
+    colours = [world.backgrounds[rng.integers(len(world.backgrounds))] for _ in range(1 + world.fades)]
+    return Scene(shapes, colours[0], floor=colours[1] if world.fades else None)
 
 
 def _crowded(world: World) -> UsageError:
@@ -189,13 +195,12 @@ def _finished(rng: np.random.Generator, draft: _Draft, settled: Settled, world: 
         None if draft.word is None else draft.word.text,
     )
     prompt = _worded(told, rng)
-    background = world.backgrounds[rng.integers(len(world.backgrounds))]
+    scene = backdrop(rng, shapes, world)
     caption = wording(prompt, rng)
-    floor = world.backgrounds[rng.integers(len(world.backgrounds))] if world.fades else None
     largest = next(group for group in groups if len(groups) == 1 or group.size == "large")
     label = CLASSES.index(f"{largest.colour} {largest.kind}")
-    words = () if draft.word is None else (draft.word,)
-    return Sample(Scene(shapes, background, floor=floor, words=words), prompt, caption, label)
+    seen = scene if draft.word is None else replace(scene, words=(draft.word,))
+    return Sample(seen, prompt, caption, label)
 
 
 def _shapes(

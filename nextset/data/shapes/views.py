@@ -16,8 +16,8 @@ import numpy as np
 from ...errors import UsageError
 from ...noise import mix
 from ..batch import Stack
-from .outline import distance
-from .phrase import Group
+from .outline import FEET, distance
+from .phrase import Group, listed
 from .sample import CLASSES, ROUNDS, distinct
 from .scene import COLOURS, REACH, RGB, TEXTURES, Shape
 from .streams import Streams
@@ -27,17 +27,17 @@ from .world import DEFAULT, RADII, World
 FLOOR, SKY = 1, 0  # numbers in `surfaces`; cards follow from 2 on
 RADIUS, CELL = 1.9, 0.42  # of the floor, and of its chequers
 ROOM = 1.0  # cards stand so near to the middle
-SCALE = 2.2  # of cards, to shapes of a picture of side 1
+SCALE = 2.6  # of cards, to shapes of a picture of side 1
 TURN = 0.5  # radians; how far cards turn from facing the middle camera
 DISTANCE, TARGET = 4.0, (0.0, -0.35, 0.0)
 ARC, HEIGHT = 0.7, (0.2, 0.5)  # radians that cameras lie apart at most to either side, and above the floor
-FOCAL = 1.45  # of the lens, in sides of the picture
+FOCAL = 1.5  # of the lens, in sides of the picture
 FINE = 3  # rays to each side of a pixel's square; the middle one of the nine meets its centre
 
 
 @dataclass(frozen=True)
 class Card:
-    """An upright shape whose centre is at (x, -y, z) in the world, where y is its reach: it touches the floor; `turn` about the vertical."""
+    """An upright shape that stands on the floor at (x, 0, z), turned by `turn` radians about the vertical."""
 
     shape: Shape
     x: float
@@ -46,8 +46,8 @@ class Card:
 
     @property
     def centre(self) -> np.ndarray:
-        """(3,)."""
-        return np.array([self.x, -self.shape.reach, self.z])
+        """Of the shape in the world, (3,)."""
+        return np.array([self.x, -self.shape.size * FEET[self.shape.kind], self.z])
 
     @property
     def across(self) -> np.ndarray:
@@ -136,7 +136,7 @@ def stage(stream: int, index: int, views: int = 3, world: World = DEFAULT) -> St
     cameras = tuple(Pinhole(float(a), float(rng.uniform(*HEIGHT))) for a in azimuths)
     sky = world.backgrounds[rng.integers(len(world.backgrounds))]
     largest = max(cards, key=lambda card: card.shape.size).shape
-    caption = " and ".join(str(_told(group)) for group in groups)
+    caption = listed([_told(group) for group in groups])
     return Stage(cards, cameras, sky, caption, CLASSES.index(f"{largest.colour} {largest.kind}"))
 
 

@@ -19,8 +19,8 @@ from .scene import COLOURS
 from .streams import Streams
 from .world import DEFAULT, World
 
-HALVES = {"small": 0.14, "large": 0.21}  # half a solid's extent along each axis; the grid's is 1/2
-SPACE = 0.06  # least distance of bounding boxes
+HALVES = {"small": 0.17, "large": 0.24}  # half a solid's extent along each axis; the grid's is 1/2
+SPACE = 0.05  # least distance of bounding boxes
 BESIDE = ("left of", "right of", "in front of", "behind")
 RING, TUBE = 0.68, 0.32  # of a ring, in halves
 SKY, FLOOR = (18, 18, 22), (44, 46, 54)

@@ -17,24 +17,26 @@ LETTERS_MOST = 5  # a word of five fills a picture of 32 pixels, one pixel a dot
 
 @dataclass(frozen=True)
 class World:
-    """The default is the world that systems and classifiers were trained on; every field makes another one.
-
-    `most` (1 to 6) shapes of a scene that its caption tells of, and up to `distractors` (0 to 6) small ones of other looks, which the
-    caption leaves out: it stays true, but "two circles" are no longer all that there is. Each look has one of `textures`. Sizes differ
-    by at most the fraction `jitter` (to 0.19, where small and large meet) from their word's radius, angles by `tilt` radians from
-    upright. Shapes are apart; with `overlap` (to 0.5) their centres come closer by that fraction. Backgrounds are of `backgrounds`
-    (RGB), with `fades` turning into another of them. With `letters` (to 5) there is a word of 1 to so many at the bottom or the top.
-    """
+    """The default is the world that systems and classifiers were trained on; every field makes another one."""
 
     most: int = 3
+    """Shapes of a scene that its caption tells of, at most: 1 to 6."""
     textures: tuple[str, ...] = ("plain",)
+    """What shapes look like, of plain, striped, dotted, checked."""
     jitter: float = 0.07
+    """By which fraction sizes differ at most from their word's radius, to 0.19, where small and large meet."""
     tilt: float = 0.25
+    """Radians that shapes lean at most."""
     overlap: float = 0.0
+    """By which fraction shapes come closer than apart, to 0.5."""
     distractors: int = 0
+    """Small shapes, at most, that captions leave out (to 6): these stay true, but "two circles" are no longer all that there is."""
     backgrounds: tuple[RGB, ...] = BACKGROUNDS
+    """Colours of backgrounds."""
     fades: bool = False
+    """Backgrounds turn into another colour towards the bottom."""
     letters: int = 0
+    """Letters, at most, of a word at the top or the bottom (to 5); 0: none."""
 
     def __post_init__(self) -> None:
         wrong = [
