@@ -16,7 +16,7 @@ from ...noise import mix
 from ..batch import Stack
 from .phrase import Group, listed
 from .render import pictures
-from .sample import backdrop, distinct, placed
+from .sample import backdrop, scattered
 from .scene import Scene, Shape
 from .streams import Streams
 from .world import DEFAULT, World
@@ -56,8 +56,7 @@ def clip(stream: int, index: int, frames: int = 8, world: World = DEFAULT, steer
     if frames < 2:
         raise UsageError(f"frames must be 2 or more, got {frames}")
     rng = np.random.default_rng(mix("clip", stream, index))
-    groups = distinct(rng, int(rng.integers(1, world.most + 1)), world)
-    shapes = placed(rng, groups, world)
+    groups, shapes = scattered(rng, world, 1, world.most)
     ways = [tuple(MOTIONS)[i] for i in rng.integers(len(MOTIONS), size=len(shapes))]
     paces = [tuple(PACES)[i] for i in rng.integers(len(PACES), size=len(shapes))]
     moving = tuple(_set_out(*one) for one in zip(shapes, ways, paces, strict=True))

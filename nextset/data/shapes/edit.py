@@ -23,7 +23,7 @@ from ...noise import mix
 from ..batch import Stack
 from .phrase import SIZES, Group, group
 from .render import pictures
-from .sample import ROUNDS, backdrop, distinct, placed
+from .sample import ROUNDS, backdrop, scattered
 from .scene import COLOURS, KINDS, TEXTURES, Scene, Shape
 from .streams import Streams
 from .world import DEFAULT, EDGE, GAP, RADII, World
@@ -108,9 +108,8 @@ def _possible(world: World, kinds: Sequence[str]) -> list[str]:
 
 def _scene(rng: np.random.Generator, kind: str, world: World) -> Scene:
     """Shapes of which no two have kind and colour in common."""
-    low, high = {"add": (0, world.most - 1), "swap": (2, world.most)}.get(kind, (1, world.most))
-    shapes = placed(rng, distinct(rng, int(rng.integers(low, high + 1)), world), world)
-    return backdrop(rng, shapes, world)
+    least, most = {"add": (0, world.most - 1), "swap": (2, world.most)}.get(kind, (1, world.most))
+    return backdrop(rng, scattered(rng, world, least, most)[1], world)
 
 
 def _instruction(rng: np.random.Generator, kind: str, shapes: tuple[Shape, ...], world: World) -> str:

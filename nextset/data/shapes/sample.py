@@ -26,7 +26,7 @@ DOT = 1 / 32  # of letters, in sides of the picture
 BAND = (glyphs.HEIGHT + 2) * DOT  # that a word takes
 _COLOURS, _LETTERS = tuple(COLOURS), sorted(LETTERS)
 
-__all__ = ["BACKGROUNDS", "CLASSES", "RADII", "Sample", "backdrop", "distinct", "placed", "sample", "samples"]
+__all__ = ["BACKGROUNDS", "CLASSES", "RADII", "Sample", "backdrop", "distinct", "sample", "samples", "scattered"]
 
 
 @dataclass(frozen=True)
@@ -80,13 +80,17 @@ def samples(keys: Sequence[tuple[int, int]], world: World = DEFAULT) -> list[Sam
     return done
 
 
-def placed(rng: np.random.Generator, groups: Sequence[Group], world: World) -> tuple[Shape, ...]:
-    """Shapes for the groups, anywhere apart from each other. Raises UsageError where they do not fit into a picture."""
+def scattered(rng: np.random.Generator, world: World, least: int, most: int) -> tuple[list[Group], tuple[Shape, ...]]:
+    """From `least` to `most` shapes of `distinct` looks, anywhere apart from each other, and their groups.
+
+    Raises UsageError where they do not fit into a picture.
+    """
     for _ in range(ROUNDS):
-        sizes, wanted = _wanted(rng, _owners(groups), world)
+        groups = distinct(rng, int(rng.integers(least, most + 1)), world)
+        sizes, wanted = _wanted(rng, groups, world)
         settled = settle([wanted])[0]
         if settled is not None:
-            return _shapes(rng, _owners(groups), settled.places, sizes, world)
+            return groups, _shapes(rng, groups, settled.places, sizes, world)
     raise _crowded(world)
 
 

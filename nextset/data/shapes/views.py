@@ -128,8 +128,7 @@ def stage(stream: int, index: int, views: int = 3, world: World = DEFAULT) -> St
     if views < 1:
         raise UsageError(f"views must be 1 or more, got {views}")
     rng = np.random.default_rng(mix("stage", stream, index))
-    groups = distinct(rng, int(rng.integers(1, world.most + 1)), world)
-    cards = _standing(rng, groups, world)
+    groups, cards = _standing(rng, world)
     start, end = np.sort(rng.uniform(-ARC, ARC, 2)) if views > 1 else (rng.uniform(-ARC, ARC),) * 2
     middle, half = (start + end) / 2, max((end - start) / 2, ARC / 3)
     azimuths = np.linspace(middle - half, middle + half, views) if views > 1 else [middle]
@@ -144,9 +143,10 @@ def _told(group: Group) -> Group:
     return Group(1, group.kind, group.colour, group.size, None if group.texture == "plain" else group.texture)
 
 
-def _standing(rng: np.random.Generator, groups: Sequence[Group], world: World) -> tuple[Card, ...]:
-    """Cards on the floor, apart."""
+def _standing(rng: np.random.Generator, world: World) -> tuple[list[Group], tuple[Card, ...]]:
+    """Cards on the floor, apart, and their groups."""
     for _ in range(ROUNDS):
+        groups = distinct(rng, int(rng.integers(1, world.most + 1)), world)
         sizes = [SCALE * RADII[g.size or "small"] * rng.uniform(1 - world.jitter, 1 + world.jitter) for g in groups]
         radius, angle = ROOM * np.sqrt(rng.random(len(groups))), rng.uniform(0, math.tau, len(groups))
         x, z, turns = radius * np.cos(angle), radius * np.sin(angle), rng.uniform(-TURN, TURN, len(groups))
@@ -157,7 +157,8 @@ def _standing(rng: np.random.Generator, groups: Sequence[Group], world: World) -
                 Shape(g.kind, g.colour or "white", 0.0, 0.0, size, texture=g.texture or "plain")
                 for g, size in zip(groups, sizes, strict=True)
             ]
-            return tuple(Card(s, float(a), float(b), float(t)) for s, a, b, t in zip(shapes, x, z, turns, strict=True))
+            places = zip(shapes, x.tolist(), z.tolist(), turns.tolist(), strict=True)
+            return groups, tuple(Card(*place) for place in places)
     raise UsageError(f"world: its cards hardly ever fit onto the floor ({world}); lower most")
 
 
