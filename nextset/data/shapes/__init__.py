@@ -1,14 +1,15 @@
 """A procedural world of coloured shapes: seeded scenes, captions that are exactly true, and a grader that reads pictures back."""
 
-from .clip import Clips, ClipStack
+from .clip import Clips, ClipStack, steer
 from .dataset import Shapes, Truths, TruthStack
 from .degrade import Degraded, DegradedStack
-from .edit import Edits, EditStack
+from .edit import Edits, EditStack, carry_out, changed
 from .grade import Grades, grade
 from .painting import Paintings, PaintingStack
 from .read import Reading, read
+from .render import pictures
 from .scene import Camera, Lettering, Scene, Shape
-from .views import Views, ViewStack
+from .views import Views, ViewStack, matches
 from .voxels import Voxels, VoxelStack
 from .world import World
 
@@ -35,6 +36,11 @@ __all__ = [
     "VoxelStack",
     "Voxels",
     "World",
+    "carry_out",
+    "changed",
     "grade",
+    "matches",
+    "pictures",
     "read",
+    "steer",
 ]
