@@ -13,7 +13,7 @@ import numpy as np
 from .world import EDGE, GAP
 
 CLEAR = 0.15  # least distance along a relation's axis
-TRIES = 64
+TRIES, FEW = 64, 8  # most scenes fit in one of the first few
 ALONG = {"left of": (0, -1), "right of": (0, 1), "above": (1, -1), "below": (1, 1)}  # axis and direction
 _NAMES = {way: name for name, way in ALONG.items()}
 TOGETHER = 3  # more shapes seldom fit in one try, so each takes the first of its tries that fits those before it
@@ -21,35 +21,40 @@ TOGETHER = 3  # more shapes seldom fit in one try, so each takes the first of it
 
 @dataclass(frozen=True)
 class Wanted:
-    """Shapes of `reach` (n,) at `places` (T, n, 2) to choose from, closer than apart by the fraction `overlap`.
+    """Shapes of `radii` (n,), each to be multiplied by its `spread` (n,), that reach so many radii far.
 
-    The first `split[0]` are to lie clearly to one side of the next `split[1]`, if there are any: for more than TOGETHER shapes
-    the side is `relation`.
+    `draws` (T, n, 2) in [0, 1) are places to choose from; y goes from `room[0]` to `room[1]`. Shapes may be closer than apart by the
+    fraction `overlap`. The first `split[0]` are to lie clearly to one side of the next `split[1]`, if there are any: for more than
+    TOGETHER shapes the side is `relation`.
     """
 
-    reach: np.ndarray
-    places: np.ndarray
+    radii: Sequence[float]
+    reach: Sequence[float]
+    spread: np.ndarray
+    draws: np.ndarray
+    room: tuple[float, float] = (0.0, 1.0)
+    overlap: float = 0.0
     split: tuple[int, int] = (0, 0)
     relation: str = "left of"
-    overlap: float = 0.0
 
 
 @dataclass(frozen=True)
 class Settled:
-    """Centres (n, 2), and how the first shapes lie to the second, if that was asked."""
+    """Centre and size of each shape, and how the first lie to the second, if that was asked."""
 
-    places: np.ndarray
+    places: list[list[float]]
+    sizes: list[float]
     relation: str | None
 
 
-def tries(rng: np.random.Generator, reach: np.ndarray, room: tuple[float, float] = (0.0, 1.0)) -> np.ndarray:
-    """Places (T, n, 2) within the picture for shapes of `reach` (n,), y within `room`."""
-    low = (reach + EDGE)[:, None]
-    places = rng.random((TRIES, len(reach), 2))
-    if room == (0.0, 1.0):
-        return low + places * (1 - 2 * low)
-    start, extent = np.array([0.0, room[0]]), np.array([1.0, room[1] - room[0]])
-    return low + start + places * (extent - 2 * low)
+@dataclass(frozen=True)
+class _Choice:
+    """The same of B scenes: `places` (B, T, n, 2), least distances of centres (B, n, n)."""
+
+    places: np.ndarray
+    needed: np.ndarray
+    split: tuple[int, int]
+    ways: np.ndarray  # (B, 2): axis and direction
 
 
 def settle(wanted: Sequence[Wanted]) -> list[Settled | None]:
@@ -57,38 +62,50 @@ def settle(wanted: Sequence[Wanted]) -> list[Settled | None]:
     found: list[Settled | None] = [None] * len(wanted)
     alike: dict[tuple[int, tuple[int, int]], list[int]] = {}
     for b, one in enumerate(wanted):
-        alike.setdefault((len(one.reach), one.split), []).append(b)
-    for (count, _), members in alike.items():
-        rows = _whole if count <= TOGETHER else _one_by_one
-        for b, settled in zip(members, rows([wanted[b] for b in members]), strict=True):
-            found[b] = settled
+        alike.setdefault((len(one.radii), one.split), []).append(b)
+    for members in alike.values():
+        for tries in (FEW, TRIES):
+            left = [b for b in members if found[b] is None]
+            if left:
+                for b, settled in zip(left, _settled([wanted[b] for b in left], tries), strict=True):
+                    found[b] = settled
     return found
 
 
-def _needed(wanted: Sequence[Wanted]) -> np.ndarray:
-    """Least distances between centres, (B, n, n)."""
-    reach = np.array([one.reach for one in wanted])
-    return (reach[:, :, None] + reach[:, None] + GAP) * np.array([1 - one.overlap for one in wanted])[:, None, None]
+def _settled(wanted: Sequence[Wanted], tries: int) -> list[Settled | None]:
+    """For scenes of as many shapes, from the first so many tries."""
+    sizes = np.array([one.radii for one in wanted]) * np.array([one.spread for one in wanted])
+    reach = sizes * np.array([one.reach for one in wanted])
+    low = (reach + EDGE)[:, None, :, None]
+    start = np.array([(0.0, one.room[0]) for one in wanted])[:, None, None]
+    extent = np.array([(1.0, one.room[1] - one.room[0]) for one in wanted])[:, None, None]
+    places = low + np.array([one.draws[:tries] for one in wanted]) * (extent - 2 * low) + start
+    needed = (reach[:, :, None] + reach[:, None] + GAP) * np.array([1 - one.overlap for one in wanted])[:, None, None]
+    ways = np.array([ALONG[one.relation] for one in wanted])
+    choice = _Choice(places, needed, wanted[0].split, ways)
+    chosen, fits, ways = (_whole if places.shape[2] <= TOGETHER else _one_by_one)(choice)
+    rows = zip(chosen.tolist(), sizes.tolist(), fits.tolist(), ways.tolist(), strict=True)
+    related = choice.split[1] > 0
+    return [
+        Settled(centres, size, _NAMES[way[0], way[1]] if related else None) if fit else None
+        for centres, size, fit, way in rows
+    ]
 
 
-def _whole(wanted: Sequence[Wanted]) -> list[Settled | None]:
-    """Of each scene the first try in which all fits."""
-    places, needed = np.array([one.places for one in wanted]), _needed(wanted)
+def _whole(choice: _Choice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each scene the first try in which all fits, whether one does, and the way of its relation."""
+    places, (first, second), ways = choice.places, choice.split, choice.ways
     fits = np.ones(places.shape[:2], dtype=bool)
     for i, k in zip(*np.triu_indices(places.shape[2], 1), strict=True):
-        fits &= _distance(places[:, :, i] - places[:, :, k]) >= needed[:, i, k, None]
-    first, second = wanted[0].split
-    if not second:
-        ways = None
-    else:
+        fits &= _distance(places[:, :, i] - places[:, :, k]) >= choice.needed[:, i, k, None]
+    batch = np.arange(len(places))
+    if second:
         axis, sign, clear = _sides(places[:, :, :first], places[:, :, first : first + second])
         fits &= clear
-        ways = axis, sign
-    chosen = fits.argmax(1).tolist()
-    return [
-        Settled(places[b, t], ways and _NAMES[int(ways[0][b, t]), int(ways[1][b, t])]) if fits[b, t] else None
-        for b, t in enumerate(chosen)
-    ]
+        chosen = fits.argmax(1)
+        ways = np.stack([axis[batch, chosen], sign[batch, chosen].astype(int)], axis=1)
+    chosen = fits.argmax(1)
+    return places[batch, chosen], fits[batch, chosen], ways
 
 
 def _distance(steps: np.ndarray) -> np.ndarray:
@@ -105,20 +122,18 @@ def _sides(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return axis, sign, (along * sign[:, :, None, None]).min(axis=(2, 3)) >= CLEAR
 
 
-def _one_by_one(wanted: Sequence[Wanted]) -> list[Settled | None]:
+def _one_by_one(choice: _Choice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Each shape's first try that fits those before it and, where asked, the side."""
-    places, needed = np.array([one.places for one in wanted]), _needed(wanted)
-    first, second = wanted[0].split
-    ways = np.array([ALONG[one.relation] for one in wanted])
+    places, (first, second), ways = choice.places, choice.split, choice.ways
     batch = np.arange(len(places))
     chosen, whole = places[:, 0].copy(), np.ones(len(places), dtype=bool)
     for i in range(places.shape[2]):
         fits = np.ones(places.shape[:2], dtype=bool)
         for k in range(i):
             steps = places[:, :, i] - chosen[:, None, k]
-            fits &= _distance(steps) >= needed[:, i, k, None]
+            fits &= _distance(steps) >= choice.needed[:, i, k, None]
             if second and k < first <= i < first + second:  # steps lead from the first group to the second
-                fits &= steps[batch[:, None], np.arange(TRIES), ways[:, :1]] * -ways[:, 1:] >= CLEAR
+                fits &= steps[batch, :, ways[:, 0]] * -ways[:, 1:] >= CLEAR
         whole &= fits.any(1)
         chosen[:, i] = places[batch, fits.argmax(1), i]
-    return [Settled(chosen[b], one.relation if second else None) if whole[b] else None for b, one in enumerate(wanted)]
+    return chosen, whole, ways

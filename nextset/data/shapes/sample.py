@@ -15,7 +15,7 @@ from ...errors import UsageError
 from ...noise import mix
 from . import glyphs
 from .phrase import SIZES, Group, Prompt, wording
-from .place import ALONG, Settled, Wanted, settle, tries
+from .place import ALONG, TRIES, Settled, Wanted, settle
 from .scene import COLOURS, KINDS, LETTERS, REACH, Lettering, Scene, Shape
 from .world import BACKGROUNDS, DEFAULT, RADII, World
 
@@ -41,18 +41,12 @@ class Sample:
 
 @dataclass(frozen=True)
 class _Draft:
-    """A scene before its shapes have places: groups that the caption tells of, shapes it does not, sizes by shape, a word."""
+    """A scene before its shapes have places: groups that the caption tells of, the group of each shape, a word."""
 
     groups: tuple[Group, ...]
-    others: tuple[Group, ...]
-    sizes: np.ndarray
+    owners: list[Group]
     word: Lettering | None
     wanted: Wanted
-
-    @property
-    def owners(self) -> list[Group]:
-        """The group of each shape."""
-        return _owners((*self.groups, *self.others))
 
 
 def sample(stream: int, index: int, world: World = DEFAULT) -> Sample:
@@ -87,10 +81,9 @@ def scattered(rng: np.random.Generator, world: World, least: int, most: int) -> 
     """
     for _ in range(ROUNDS):
         groups = distinct(rng, int(rng.integers(least, most + 1)), world)
-        sizes, wanted = _wanted(rng, groups, world)
-        settled = settle([wanted])[0]
+        settled = settle([_wanted(rng, groups, world)])[0]
         if settled is not None:
-            return groups, _shapes(rng, groups, settled.places, sizes, world)
+            return groups, _shapes(rng, groups, settled, world)
     raise _crowded(world)
 
 
@@ -117,17 +110,13 @@ def _crowded(world: World) -> UsageError:
     )
 
 
-def _owners(groups: Sequence[Group]) -> list[Group]:
-    return [group for group in groups for _ in range(group.count)]
-
-
 def _draft(rng: np.random.Generator, world: World) -> _Draft:
     groups = _groups(rng, world)
     others = _others(rng, groups, world) if world.distractors else ()
+    owners = [group for group in (*groups, *others) for _ in range(group.count)]
     split = (groups[0].count, groups[1].count) if len(groups) > 1 else (0, 0)
     word = _word(rng, world) if world.letters else None
-    sizes, wanted = _wanted(rng, _owners((*groups, *others)), world, split, word)
-    return _Draft(groups, others, sizes, word, wanted)
+    return _Draft(groups, owners, word, _wanted(rng, owners, world, split, word))
 
 
 def _wanted(
@@ -136,15 +125,14 @@ def _wanted(
     world: World,
     split: tuple[int, int] = (0, 0),
     word: Lettering | None = None,
-) -> tuple[np.ndarray, Wanted]:
+) -> Wanted:
     """Sizes, and tries of places, for shapes."""
-    radii = np.array([RADII[group.size or "small"] for group in owners])
-    sizes = radii * rng.uniform(1 - world.jitter, 1 + world.jitter, len(owners))
-    reach = sizes * np.array([REACH[group.kind] for group in owners])
-    room = (0.0, 1.0) if word is None else (0.0, 1 - BAND) if word.y > 0.5 else (BAND, 1.0)
-    places = tries(rng, reach, room)
+    spread = rng.uniform(1 - world.jitter, 1 + world.jitter, len(owners))
+    draws = rng.random((TRIES, len(owners), 2))
     relation = tuple(ALONG)[rng.integers(4)] if world.most > 3 or world.distractors else "left of"
-    return sizes, Wanted(reach, places, split, relation, world.overlap)
+    room = (0.0, 1.0) if word is None else (0.0, 1 - BAND) if word.y > 0.5 else (BAND, 1.0)
+    radii, reach = [RADII[group.size or "small"] for group in owners], [REACH[group.kind] for group in owners]
+    return Wanted(radii, reach, spread, draws, room, world.overlap, split, relation)
 
 
 def _groups(rng: np.random.Generator, world: World) -> tuple[Group, ...]:
@@ -191,7 +179,7 @@ def _word(rng: np.random.Generator, world: World) -> Lettering:
 
 def _finished(rng: np.random.Generator, draft: _Draft, settled: Settled, world: World) -> Sample:
     groups = draft.groups
-    shapes = _shapes(rng, draft.owners, settled.places, draft.sizes, world)
+    shapes = _shapes(rng, draft.owners, settled, world)
     told = Prompt(
         groups[0],
         settled.relation,
@@ -207,9 +195,7 @@ def _finished(rng: np.random.Generator, draft: _Draft, settled: Settled, world: 
     return Sample(seen, prompt, caption, label)
 
 
-def _shapes(
-    rng: np.random.Generator, owners: Sequence[Group], places: np.ndarray, sizes: np.ndarray, world: World
-) -> tuple[Shape, ...]:
+def _shapes(rng: np.random.Generator, owners: Sequence[Group], settled: Settled, world: World) -> tuple[Shape, ...]:
     """With angles, depths and motion."""
     motion = rng.uniform(-1, 1, (len(owners), 5)).tolist()
     return tuple(
@@ -226,7 +212,7 @@ def _shapes(
             group.texture or "plain",
         )
         for group, (x, y), size, (tilt, depth, right, down, spin) in zip(
-            owners, places.tolist(), sizes.tolist(), motion, strict=True
+            owners, settled.places, settled.sizes, motion, strict=True
         )
     )
 
@@ -235,5 +221,5 @@ def _worded(prompt: Prompt, rng: np.random.Generator) -> Prompt:
     """The prompt, every second time without the sizes."""
     if rng.random() < 0.5:
         return prompt
-    second = prompt.second and replace(prompt.second, size=None)
-    return replace(prompt, first=replace(prompt.first, size=None), second=second)
+    first, *rest = (Group(g.count, g.kind, g.colour, None, g.texture) for g in prompt.groups)
+    return Prompt(first, prompt.relation, rest[0] if rest else None, prompt.word)
