@@ -24,6 +24,7 @@ COMMANDS = {
     "sample": ("sample", "Sample", "draw images with a checkpoint"),
     "edit": ("sample", "Edit", "redraw the masked part of an image"),
     "evaluate": ("judge", "Evaluate", "judge a checkpoint, or a folder of samples"),
+    "grade": ("grade", "Grade", "prompt score of a checkpoint or samples; what a tokenizer keeps legible"),
     "compare": ("compare", "Compare", "train systems on equal terms, judge them, write a report"),
     "compare-results": ("judge", "CompareResults", "differences of two evaluations of one protocol"),
     "data": ("data", "Data", "check: what a data set holds; encode: write a token cache"),

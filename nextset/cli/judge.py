@@ -66,7 +66,7 @@ class Evaluate:
         """Judges, and says and writes the figures."""
         self._check()
         data = open_dataset(self.data, self.split)
-        subject = self._subject(source)
+        subject = opened(source, self.drawing)
         subject.check(data)
         metrics = self._metrics(subject, data)
         protocol = self._protocol(subject, data, metrics)
@@ -96,12 +96,6 @@ class Evaluate:
             if self.out.is_dir():
                 raise UsageError(f"out: {self.out} is a folder; name a file, such as {self.out / 'result.json'}")
             check_writable(self.out)
-
-    def _subject(self, source: str) -> Subject:
-        path = Path(source)
-        if path.is_file() or (path.is_dir() and not (path / CONFIG).is_file()):
-            return Files(load_samples(path), self.drawing)
-        return Checkpoint(source, self.drawing.changed(load(source)), self.drawing)
 
     @property
     def _looks(self) -> str | None:
@@ -142,6 +136,14 @@ class Evaluate:
         else:
             extractor = tiny_random(channels)
         return extractor.to(command.device(self.drawing.device))
+
+
+def opened(source: str, drawing: Drawing) -> Subject:
+    """What `source` names: pictures in files, or a checkpoint that draws."""
+    path = Path(source)
+    if path.is_file() or (path.is_dir() and not (path / CONFIG).is_file()):
+        return Files(load_samples(path), drawing)
+    return Checkpoint(source, drawing.changed(load(source)), drawing)
 
 
 def _problems(subject: Subject, data: Dataset, looks: str | None) -> dict[str, str]:

@@ -5,6 +5,8 @@ from .classifier import trained
 from .evaluate import evaluate
 from .features import Extractor, tiny_random
 from .frechet import Moments
+from .legibility import Legibility, legibility
+from .prompting import prompt_list, prompt_score
 from .protocol import Difference, Figure, Protocol, Result, compare
 from .samples import Samples, load_samples, save_folder, save_grid, save_npz
 
@@ -12,6 +14,7 @@ __all__ = [
     "Difference",
     "Extractor",
     "Figure",
+    "Legibility",
     "Moments",
     "Protocol",
     "Result",
@@ -19,7 +22,10 @@ __all__ = [
     "compare",
     "evaluate",
     "grade_shapes",
+    "legibility",
     "load_samples",
+    "prompt_list",
+    "prompt_score",
     "save_folder",
     "save_grid",
     "save_npz",

@@ -1,8 +1,7 @@
 """A procedural world of coloured shapes: seeded scenes, captions that are exactly true, and a grader that reads pictures back."""
 
 from .dataset import Shapes
-from .grade import Grades, grade
-from .read import Reading, read
+from .grading import Grades, Reading, grade, read
 from .scene import Camera, Scene, Shape
 
 __all__ = ["Camera", "Grades", "Reading", "Scene", "Shape", "Shapes", "grade", "read"]
