@@ -48,7 +48,9 @@ def legibility(tokenizer: TokenizerModule, data: Shapes, count: int | None = Non
     a reconstruction that is not finite.
     """
     if not isinstance(data, Shapes):
-        raise UsageError(f"data must be the world of shapes, whose pictures the grader reads; got {type(data).__name__}")
+        raise UsageError(
+            f"data must be the world of shapes, whose pictures the grader reads; got {type(data).__name__}"
+        )
     count = len(data) if count is None else count
     if not 1 <= count <= len(data) or batch < 1:
         raise UsageError(f"count must be in 1..{len(data)} and batch at least 1, got {count=}, {batch=}")

@@ -16,8 +16,7 @@ from .read import BOUNDARY, LEAST_AREA, Found, Reading, read_all
 
 ATTRIBUTES = ("count", "kind", "colour", "size", "position", "box", "background", "all")
 REACH = 0.15  # farther apart, in sides of the picture, a read shape is no reading of a true one
-NEAR = 1 / 32  # a position is right within this
-BOX = 0.8  # a box is right from this intersection over union
+NEAR = 1 / 32  # a position, and each side of a box, is right within this
 SHADE = 4  # a background is right within so many of 255 levels
 CHUNK = 256
 
@@ -26,8 +25,8 @@ CHUNK = 256
 class Agreement:
     """Right (1) or wrong (0) for each picture, float (B,) each: an attribute is right if it is so for every shape of the scene.
 
-    `count`: as many shapes; `kind`, `colour`, `size` (small or large), `position` (within 1/32 of the side) and `box` (intersection
-    over union at least 0.8): those of every true shape; `background`: within 4 of 255; `all`: everything. Shapes of which too
+    `count`: as many shapes; `kind`, `colour`, `size` (small or large), `position` and `box` (each side of
+    it) within 1/32 of the picture's side: those of every true shape; `background`: within 4 of 255; `all`: everything. Shapes of which too
     little is seen to be told from a speck (3% of a small one's square) are not asked for.
     """
 
@@ -71,7 +70,7 @@ def visible(truth: Rendered, picture: int, count: int) -> np.ndarray:
 
 
 def _compared(reading: Reading, scene: Scene, truth: Rendered, picture: int) -> list[bool]:
-    shown = visible(truth, picture, len(scene.shapes))
+    side, shown = truth.instances.shape[1], visible(truth, picture, len(scene.shapes))
     boxes = truth.boxes(picture)
     true = [(shape, boxes[i]) for i, shape in enumerate(in_picture(scene)) if shown[i]]
     costs = distances(reading.shapes, [shape for shape, _ in true])
@@ -83,7 +82,7 @@ def _compared(reading: Reading, scene: Scene, truth: Rendered, picture: int) -> 
         found and all(f.colour == s.colour for f, s, _ in both),
         found and all((f.size < BOUNDARY) == (s.size < BOUNDARY) for f, s, _ in both),
         found and all(_apart(f, s) <= NEAR for f, s, _ in both),
-        found and all(box_overlap(f.box, box) >= BOX for f, _, box in both),
+        found and all(np.abs(np.subtract(f.box, box)).max() <= NEAR * side for f, _, box in both),
         bool(np.abs(np.subtract(reading.background, scene.background)).max() <= SHADE),
     ]
     return [*rights, all(rights)]
@@ -91,10 +90,3 @@ def _compared(reading: Reading, scene: Scene, truth: Rendered, picture: int) -> 
 
 def _apart(found: Found, shape: Shape) -> float:
     return float(np.hypot(found.x - shape.x, found.y - shape.y))
-
-
-def box_overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> float:
-    """Intersection over union of two boxes (left, top, right, bottom)."""
-    width, height = (max(min(a[i + 2], b[i + 2]) - max(a[i], b[i]), 0) for i in (0, 1))
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
-    return width * height / max(sum(areas) - width * height, 1)

@@ -95,7 +95,11 @@ def changes(before: Scene, after: Scene) -> list[Change]:
     for a, b in both:
         found += [Change(name, old[a], new[b]) for name in _differences(old[a], new[b])]
     lost, come = ({*range(len(side))} - {p[i] for p in both} for i, side in enumerate((old, new)))
-    return [*found, *(Change("remove", old[i]) for i in sorted(lost)), *(Change("add", None, new[i]) for i in sorted(come))]
+    return [
+        *found,
+        *(Change("remove", old[i]) for i in sorted(lost)),
+        *(Change("add", None, new[i]) for i in sorted(come)),
+    ]
 
 
 def _cost(a: Shape, b: Shape) -> float:

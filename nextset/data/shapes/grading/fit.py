@@ -23,7 +23,8 @@ FOLDS = {kind: round(2 * np.pi / period) if period else 0 for kind, period in PE
 
 @dataclass(frozen=True)
 class Fit:
-    """The best outline: its kind ("" where even that overlaps badly), centre, size in pixels, angle, and the overlap in [0, 1]."""
+    """The best outline: its kind ("" where even that overlaps badly), centre, size in pixels, angle, the overlap in [0, 1], and the
+    box of the pixels of which it fills at least half (left, top, right, bottom; the last two exclusive), all 0 where there are none."""
 
     kind: str
     x: float
@@ -31,26 +32,42 @@ class Fit:
     size: float
     angle: float
     overlap: float
+    box: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
 def best_outlines(patches: np.ndarray, centres: np.ndarray, corners: np.ndarray) -> list[Fit]:
     """The best outline of each spot that is whole, from its shares (n, P, P), centre and the patch's corner (n, 2) as x, y."""
-    areas = patches.sum((1, 2))
-    angles = _angles(patches, centres)
+    areas, angles = patches.sum((1, 2)), _angles(patches, centres)
     best, kinds = np.zeros(len(areas), dtype=np.float32), np.zeros(len(areas), dtype=int)
+    placed = np.zeros((len(areas), 4))
     for blur in BLURS:
         unsure = np.flatnonzero(best < SURE)
         for place, kind in enumerate(KINDS if len(unsure) else ()):
             sizes = np.sqrt(areas[unsure] / AREAS[kind])
-            placed = np.column_stack([centres[unsure], sizes, angles[kind][unsure]])
-            found = overlaps(patches[unsure], kind, placed, blur)
+            tried = np.column_stack([centres[unsure], sizes, angles[kind][unsure]])
+            found = overlaps(patches[unsure], kind, tried, blur)
             better = found > best[unsure]
-            best[unsure[better]], kinds[unsure[better]] = found[better], place
-    fits = []
-    for i, (kind, overlap) in enumerate(zip([KINDS[k] for k in kinds], best.tolist(), strict=True)):
-        size, (x, y) = float(np.sqrt(areas[i] / AREAS[kind])), (centres[i] + corners[i]).tolist()
-        fits.append(Fit(kind if overlap >= LEAST else "", x, y, size, float(angles[kind][i]), overlap))
-    return fits
+            chosen = unsure[better]
+            best[chosen], kinds[chosen], placed[chosen] = found[better], place, tried[better]
+    boxes = np.zeros((len(areas), 4), dtype=int)
+    for place, kind in enumerate(KINDS):
+        alike = np.flatnonzero(kinds == place)
+        boxes[alike] = boxes_of(outlines(kind, placed[alike], patches.shape[1]) >= 0.5)
+    placed[:, :2] += corners
+    boxes += np.tile(corners, 2) * boxes.any(1, keepdims=True)
+    names = [KINDS[k] if overlap >= LEAST else "" for k, overlap in zip(kinds, best, strict=True)]
+    rows = zip(names, placed.tolist(), best.tolist(), map(tuple, boxes.tolist()), strict=True)
+    return [Fit(name, *one, overlap, box) for name, one, overlap, box in rows]
+
+
+def boxes_of(masks: np.ndarray) -> np.ndarray:
+    """Boxes (n, 4), left, top, right, bottom, of masks (n, H, W); all 0 of empty ones."""
+    found = []
+    for axis in (1, 2):
+        along = masks.any(axis)
+        found.append((along.argmax(1), (along.shape[1] - along[:, ::-1].argmax(1)) * along.any(1)))
+    (left, right), (top, bottom) = found
+    return np.column_stack([left, top, right, bottom])
 
 
 def overlaps(patches: np.ndarray, kind: str, placed: np.ndarray, blur: float = 0.0) -> np.ndarray:
@@ -67,7 +84,9 @@ def outlines(kind: str, placed: np.ndarray, side: int) -> np.ndarray:
 def _angles(patches: np.ndarray, centres: np.ndarray) -> dict[str, np.ndarray]:
     """By kind the angle of each spot, were it of that kind, (n,) within half a period of 0."""
     moments = _moments(patches, centres)
-    turned = {k: np.angle(moments[f] * np.conj(_upright(k))) / f if f else np.zeros(len(patches)) for k, f in FOLDS.items()}
+    turned = {
+        k: np.angle(moments[f] * np.conj(_upright(k))) / f if f else np.zeros(len(patches)) for k, f in FOLDS.items()
+    }
     return turned
 
 
@@ -77,8 +96,13 @@ def _moments(patches: np.ndarray, centres: np.ndarray) -> dict[int, np.ndarray]:
     right, down = places - centres[:, :1].astype(np.float32), places - centres[:, 1:].astype(np.float32)
     around = right[:, None, :] + 1j * down[:, :, None]
     radius = np.maximum(np.abs(around), 1e-6)
-    weights, unit = patches * radius**2, around / radius
-    return {fold: (weights * unit**fold).sum((1, 2)) for fold in set(FOLDS.values()) - {0}}
+    unit = around / radius
+    turning, moments = patches * radius**2 * unit, {}
+    for fold in range(2, max(FOLDS.values()) + 1):
+        turning = turning * unit
+        if fold in FOLDS.values():
+            moments[fold] = turning.sum((1, 2))
+    return moments
 
 
 @functools.cache

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..outline import AREAS, PERIODS
 from ..scene import KINDS, REACH
-from .fit import LEAST, Fit, outlines
+from .fit import LEAST, Fit, boxes_of, outlines
 
 GROWN = ((1.0, 0.0), (1.2, 0.3), (1.2, 0.6), (1.5, 0.5), (1.5, 0.9))  # guesses: (size, shift) in sizes of what is seen
 TURNS = 3  # angles tried of each kind that has angles
-REFINED, STEPS = 3, 8  # the best guesses of each kind, and how often they are improved
+ROUGH, ROUGH_STEPS = 2, 2  # the best guesses of each kind, and how often they are improved
+FINAL, STEPS = 4, 6  # the best of all then
+CLEAR = 0.96  # an overlap this good needs no other guesses
+MOST = 12  # spots; a picture with more is none of the world, and not worth the time
 NUDGES = np.array([0.25, 0.25, 0.25, 0.05])  # of x, y, size in pixels and angle, for derivatives
 HIDING = 0.02  # what it costs to suppose that a shape is all hidden
 FULL = 0.8  # share of a colour in the midst of a shape
@@ -63,12 +66,12 @@ def completed(spots: Spots, shares: np.ndarray, whole: list[Fit]) -> Iterator[tu
     for spot, picture in enumerate(spots.pictures.tolist()):
         members.setdefault(picture, []).append(spot)
     for picture, own in members.items():
-        if touching.isdisjoint(own):
+        if touching.isdisjoint(own) or len(own) > MOST:
             yield from ((picture, (spot,), whole[spot]) for spot in own)
         else:
             view = _View(spots, shares[picture], picture)
             fits = view.outlines({spot: whole[spot] for spot in own}, touching)
-            yield from ((picture, pieces, fits[pieces]) for pieces in view.order(fits))
+            yield from ((picture, pieces, fit) for pieces, fit in view.ordered(fits))
 
 
 class _View:
@@ -120,17 +123,16 @@ class _View:
         patch = _Patch(*(_cut(plane, corner, side) for plane in (target, ~foreign)))
         if not patch.target.any():
             return start
-        kind, placed, overlap = patch.best(_placed(start, corner))
+        kind, placed, overlap = patch.best(start.kind, _placed(start, corner))
         x0, y0, size, angle = placed.tolist()
         return Fit(kind if overlap >= LEAST else "", x0 + corner[0], y0 + corner[1], size, angle, overlap)
 
-    def order(self, fits: dict[tuple[int, ...], Fit]) -> list[tuple[int, ...]]:
-        """The shapes from back to front: where two outlines overlap, the one that is seen there is nearer."""
-        masks = {
-            pieces: outlines(f.kind, np.array([[f.x, f.y, f.size, f.angle]]), self.side)[0] > 0.9
-            for pieces, f in fits.items()
-            if f.kind
-        }
+    def ordered(self, fits: dict[tuple[int, ...], Fit]) -> Iterator[tuple[tuple[int, ...], Fit]]:
+        """The shapes from back to front, with the boxes of what is seen of them.
+
+        Where two outlines overlap, the one that is seen there is nearer.
+        """
+        masks = {pieces: self._mask(fit) for pieces, fit in fits.items() if fit.kind}
         behind: dict[tuple[int, ...], set[tuple[int, ...]]] = {pieces: set() for pieces in fits}
         for a, b in itertools.permutations(masks, 2):
             seen = self.cores[masks[a] & masks[b]] - 1
@@ -138,9 +140,18 @@ class _View:
                 behind[a].add(b)
         drawn: list[tuple[int, ...]] = []
         while len(drawn) < len(fits):
-            left = [pieces for pieces in fits if pieces not in drawn]
-            drawn.append(min(left, key=lambda pieces: len(behind[pieces] - set(drawn))))
-        return drawn
+            rest = [pieces for pieces in fits if pieces not in drawn]
+            drawn.append(min(rest, key=lambda pieces: len(behind[pieces] - set(drawn))))
+        for place, pieces in enumerate(drawn):
+            nearer = [masks[other] for other in drawn[place + 1 :] if other in masks]
+            seen = masks.get(pieces, np.zeros_like(self.shown)) & ~np.logical_or.reduce(
+                [np.zeros_like(self.shown), *nearer]
+            )
+            left, top, right, bottom = boxes_of(seen[None])[0].tolist()
+            yield pieces, replace(fits[pieces], box=(left, top, right, bottom))
+
+    def _mask(self, fit: Fit) -> np.ndarray:
+        return outlines(fit.kind, np.array([[fit.x, fit.y, fit.size, fit.angle]]), self.side)[0] >= 0.5
 
 
 def _window(x: np.ndarray, y: np.ndarray) -> tuple[tuple[int, int], int]:
@@ -170,11 +181,26 @@ class _Patch:
     def __init__(self, target: np.ndarray, seen: np.ndarray) -> None:
         self.target, self.seen = target.astype(np.float32), seen.astype(np.float32)
 
-    def best(self, start: np.ndarray) -> tuple[str, np.ndarray, float]:
-        """Kind, (x, y, size, angle) and overlap of the best outline."""
-        found = [(kind, *self._refined(kind, self._guesses(kind, start))) for kind in KINDS]
-        kind, placed, overlap, _ = max(found, key=lambda one: one[3])
-        return kind, placed, overlap
+    def best(self, kind: str, start: np.ndarray) -> tuple[str, np.ndarray, float]:
+        """Kind, (x, y, size, angle) and overlap of the best outline, if need be from guesses other than this one."""
+        if kind:
+            placed = self._improved(kind, start[None], STEPS)
+            overlap, _ = self._scored(kind, placed)
+            if overlap[0] >= CLEAR:
+                return kind, placed[0], float(overlap[0])
+        rough = [one for kind in KINDS for one in self._rough(kind, start)]
+        rough = sorted(rough, key=lambda one: -one[0])[:FINAL]
+        fine = [(kind, self._improved(kind, placed[None], STEPS)) for _, kind, placed in rough]
+        scored = [(kind, placed[0], *self._scored(kind, placed)) for kind, placed in fine]
+        kind, placed, overlap, _ = max(scored, key=lambda one: float(one[3][0]))
+        return kind, placed, float(overlap[0])
+
+    def _rough(self, kind: str, start: np.ndarray) -> list[tuple[float, str, np.ndarray]]:
+        """(score, kind, place) of the best guesses of a kind, a little improved."""
+        guesses = self._guesses(kind, start)
+        _, scores = self._scored(kind, guesses)
+        placed = self._improved(kind, guesses[np.argsort(-scores)[:ROUGH]], ROUGH_STEPS)
+        return [(float(score), kind, one) for score, one in zip(self._scored(kind, placed)[1], placed, strict=True)]
 
     def _guesses(self, kind: str, start: np.ndarray) -> np.ndarray:
         """Outlines of the area that is seen and larger ones, shifted towards what is hidden; (n, 4)."""
@@ -192,21 +218,18 @@ class _Patch:
         first = [*start[:2], start[2], start[3]]
         return np.array([first, [*start[:2], seen_size, start[3]], *guesses])
 
-    def _refined(self, kind: str, placed: np.ndarray) -> tuple[np.ndarray, float, float]:
-        """(x, y, size, angle), overlap and score of the best guess once improved."""
-        placed = placed[np.argsort(-self._scored(kind, placed)[1])[:REFINED]]
+    def _improved(self, kind: str, placed: np.ndarray, steps: int) -> np.ndarray:
+        """The outlines after Levenberg's steps, none of which is taken that makes them worse."""
         damping = np.full(len(placed), 1e-2)
         ideal = outlines(kind, placed, len(self.target))
-        for _ in range(STEPS):
+        for _ in range(steps):
             tried = placed + self._steps(kind, placed, ideal, damping)
             tried[:, 2] = tried[:, 2].clip(1.0, len(self.target))
             drawn = outlines(kind, tried, len(self.target))
             better = self._errors(drawn) < self._errors(ideal)
             placed, ideal = np.where(better[:, None], tried, placed), np.where(better[:, None, None], drawn, ideal)
             damping = np.where(better, damping / 4, damping * 8)
-        overlaps, scores = self._scored(kind, placed)
-        first = int(scores.argmax())
-        return placed[first], float(overlaps[first]), float(scores[first])
+        return placed
 
     def _steps(self, kind: str, placed: np.ndarray, ideal: np.ndarray, damping: np.ndarray) -> np.ndarray:
         """Levenberg's steps on the squared difference of what is seen."""

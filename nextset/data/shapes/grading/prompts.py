@@ -65,7 +65,9 @@ def _check_prompt(prompt: Prompt, category: str) -> None:
     pair = category in ("two objects", "position", "colour attribution")
     coloured = category not in ("colours", "colour attribution") or all(group.colour for group in prompt.groups)
     if (prompt.second is not None) != pair or not coloured:
-        raise UsageError(f"captions: {str(prompt)!r} is no prompt of the category {category!r}; take those of `prompts`")
+        raise UsageError(
+            f"captions: {str(prompt)!r} is no prompt of the category {category!r}; take those of `prompts`"
+        )
 
 
 # what is asked

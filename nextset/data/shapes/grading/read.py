@@ -70,9 +70,7 @@ def read_all(images: np.ndarray | Tensor) -> list[Reading]:
     """Reads pictures: uint8 (B, S, S, 3), or a float tensor (B, 3, S, S) in [-1, 1]. Raises UsageError for other shapes."""
     check_images(images)
     return [
-        reading
-        for at in range(0, len(images), CHUNK)
-        for reading in _read_chunk(as_pixels(images[at : at + CHUNK]))
+        reading for at in range(0, len(images), CHUNK) for reading in _read_chunk(as_pixels(images[at : at + CHUNK]))
     ]
 
 
@@ -110,9 +108,11 @@ def _read_chunk(pixels: np.ndarray) -> list[Reading]:
 
 def _found(fit: Fit, spots: Spots, pieces: tuple[int, ...]) -> Found:
     side, colour = spots.labels.shape[1], tuple(COLOURS)[spots.colours[pieces[0]]]
-    boxes = spots.boxes[list(pieces)]
-    left, top, right, bottom = *boxes[:, :2].min(0).tolist(), *boxes[:, 2:].max(0).tolist()
-    box = (left, top, right, bottom)
+    box = fit.box
+    if not fit.kind or not any(box):
+        boxes = spots.boxes[list(pieces)]
+        left, top, right, bottom = *boxes[:, :2].min(0).tolist(), *boxes[:, 2:].max(0).tolist()
+        box = (left, top, right, bottom)
     return Found(fit.kind, colour, fit.x / side, fit.y / side, fit.size / side, fit.angle, fit.overlap, box)
 
 
@@ -145,14 +145,12 @@ def _spots(shares: np.ndarray, colours: np.ndarray) -> Spots:
     kept = areas >= LEAST_AREA * best[0].size
     kept[0] = False
     cores = (np.cumsum(kept) * kept)[regions]
-    labels = _spread(_spread(cores))
-    colour = np.zeros(int(cores.max(initial=0)) + 1, dtype=int)
-    colour[cores] = colours
-    # a tip that meets its shape at a corner only is part of it
-    places = find_objects(labels * ((best > 0.5) & (colours == colour[labels])))
+    places = find_objects(cores)
     boxes = np.array([(x.start, y.start, x.stop, y.stop) for _, y, x in places]).reshape(-1, 4)
     picture = np.array([b.start for b, _, _ in places], dtype=int)
-    return Spots(labels, cores, best > 0.5, picture, colour[1:], boxes)
+    colour = np.zeros(len(places) + 1, dtype=int)
+    colour[cores] = colours
+    return Spots(_spread(_spread(cores)), cores, best > 0.5, picture, colour[1:], boxes)
 
 
 def components(values: np.ndarray) -> np.ndarray:
@@ -186,7 +184,21 @@ def _whole(spots: Spots, shares: np.ndarray) -> list[Fit]:
     total = lambda values: np.bincount(owner, values, count)
     area = np.maximum(total(share), 1e-6)
     centres = np.stack([total(share * (where[2] + 0.5)) / area, total(share * (where[1] + 0.5)) / area], axis=1)
-    return best_outlines(*_patches(owner, where, share, centres))
+    # in groups of like extent, for the sake of time: a patch is as large as the largest spot of its group needs
+    reach = np.abs(np.stack([where[2], where[1]], axis=1) + 0.5 - centres[owner]).max(1)
+    halves = np.zeros(count)
+    np.maximum.at(halves, owner, reach)
+    groups = np.ceil(np.log2(np.maximum(halves, 8) / 8) * 2).astype(int)
+    fits: list[Fit | None] = [None] * count
+    for group in np.unique(groups).tolist():
+        members = np.flatnonzero(groups == group)
+        rank = np.cumsum(groups == group) - 1
+        chosen = groups[owner] == group
+        parts = tuple(axis[chosen] for axis in where)
+        patches = _patches(rank[owner[chosen]], parts, share[chosen], centres[members])
+        for member, fit in zip(members.tolist(), best_outlines(*patches), strict=True):
+            fits[member] = fit
+    return [fit for fit in fits if fit is not None]
 
 
 def _patches(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nextset.data.shapes import Camera, Scene, Shape, read
-from nextset.data.shapes.grading.agreement import ATTRIBUTES, agreement, box_overlap
+from nextset.data.shapes.grading.agreement import ATTRIBUTES, agreement
 from nextset.data.shapes.grading.read import read_all
 from nextset.data.shapes.render import render
 from nextset.data.shapes.sample import sample
@@ -46,7 +46,9 @@ def test_each_attribute_fails_alone() -> None:
     }
     for name, change in other.items():
         first, second = true.shapes
-        shapes = (first, second, *change) if isinstance(change, tuple) else (dataclasses.replace(first, **change), second)
+        shapes = (
+            (first, second, *change) if isinstance(change, tuple) else (dataclasses.replace(first, **change), second)
+        )
         found = agreement(render([Scene(shapes)], 64).images, [true])
         wrong = {attribute for attribute in ATTRIBUTES if not getattr(found, attribute)[0]}
         assert wrong - {"box"} == {name, "all"}  # what is larger or elsewhere has another box, too
@@ -62,17 +64,23 @@ def overlapping(seed: int, hidden: tuple[float, float]) -> Scene:
         kinds = rng.choice(KINDS, 2)
         places, sizes, tilts = rng.uniform(0.3, 0.7, (2, 2)), rng.uniform(0.12, 0.2, 2), rng.uniform(-0.25, 0.25, 2)
         shapes = tuple(
-            Shape(str(kinds[i]), str(colours[i]), *places[i].tolist(), float(sizes[i]), float(tilts[i]), depth=0.2 + 0.6 * i)
+            Shape(
+                str(kinds[i]),
+                str(colours[i]),
+                *places[i].tolist(),
+                float(sizes[i]),
+                float(tilts[i]),
+                depth=0.2 + 0.6 * i,
+            )
             for i in range(2)
         )
-        alone, both = (render([Scene(s)], 64).kinds[0] > 0 for s in ((shapes[1],), shapes))
-        seen = (render([Scene(shapes)], 64).instances[0] == 2).sum() / alone.sum()
-        if hidden[0] <= 1 - seen <= hidden[1] and both.any():
+        alone, both = (render([Scene(s)], 32).instances[0] for s in ((shapes[1],), shapes))
+        if hidden[0] <= 1 - (both == 2).sum() / (alone == 1).sum() <= hidden[1]:
             return Scene(shapes)
 
 
 def test_shapes_hidden_in_part_are_read() -> None:
-    scenes = [overlapping(seed, (0.1, 0.4)) for seed in range(60)]
+    scenes = [overlapping(seed, (0.1, 0.4)) for seed in range(40)]
     for side, least in ((32, 0.8), (64, 0.9)):
         means = agreement(render(scenes, side).images, scenes).means()
         assert means["colour"] >= 0.95, means
@@ -80,11 +88,11 @@ def test_shapes_hidden_in_part_are_read() -> None:
 
 
 def test_what_hides_is_read_as_nearer() -> None:
-    scenes = [overlapping(seed, (0.1, 0.4)) for seed in range(40)]
+    scenes = [overlapping(seed, (0.1, 0.4)) for seed in range(30)]
     right = 0
     for scene, reading in zip(scenes, read_all(render(scenes, 64).images), strict=True):
         right += [found.colour for found in reading.shapes] == [scene.shapes[1].colour, scene.shapes[0].colour]
-    assert right >= 37
+    assert right >= 28
 
 
 def test_shapes_cut_by_the_border_are_read() -> None:
@@ -107,8 +115,6 @@ def test_boxes_and_cameras() -> None:
     drawn = render([scene], 64)
     assert read(drawn.images[0]).shapes[0].box == drawn.boxes(0)[0]
     assert agreement(drawn.images, [scene]).means()["all"] == 1
-    assert box_overlap((0, 0, 4, 4), (2, 0, 6, 4)) == 8 / 24
-    assert box_overlap((0, 0, 4, 4), (4, 0, 6, 4)) == 0
 
 
 def test_wrong_pictures_are_refused() -> None:

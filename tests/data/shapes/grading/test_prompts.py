@@ -18,7 +18,12 @@ CORNERS = ((0.25, 0.25), (0.75, 0.25), (0.5, 0.75))
 def shown(prompt: Prompt) -> Scene:
     """A scene of a prompt."""
     if prompt.second is None:
-        return Scene(tuple(Shape(prompt.first.kind, prompt.first.colour or "red", *CORNERS[i], 0.12) for i in range(prompt.first.count)))
+        return Scene(
+            tuple(
+                Shape(prompt.first.kind, prompt.first.colour or "red", *CORNERS[i], 0.12)
+                for i in range(prompt.first.count)
+            )
+        )
     x, y = SHIFT[prompt.relation or ""]
     first, second = prompt.groups
     return Scene(

@@ -64,7 +64,9 @@ def test_a_missing_shape_is_counted() -> None:
 
 
 def test_a_shape_too_many_is_counted() -> None:
-    scenes = [Scene((*s.shapes, Shape("star", "white", 0.85, 0.2, 0.12))) if t == 3 else s for t, s in enumerate(FRAMES)]
+    scenes = [
+        Scene((*s.shapes, Shape("star", "white", 0.85, 0.2, 0.12))) if t == 3 else s for t, s in enumerate(FRAMES)
+    ]
     assert track_errors([clip(scenes)], [FRAMES]).spurious == 1 / 22
 
 
@@ -94,14 +96,16 @@ def test_swapped_shapes_are_switches() -> None:
     true = [Scene(tuple(start)).at(t / 10) for t in range(10)]
     # from frame 5 on each goes on in steps that are small enough to be followed, to where the other should be
     shown = [
-        Scene(tuple(dataclasses.replace(s, y=0.5 + (s.y - 0.5) * max(1 - 2 * max(t - 4, 0) / 5, -1)) for s in scene.shapes))
+        Scene(
+            tuple(
+                dataclasses.replace(s, y=0.5 + (s.y - 0.5) * max(1 - 2 * max(t - 4, 0) / 5, -1)) for s in scene.shapes
+            )
+        )
         for t, scene in enumerate(true)
     ]
     shown = [Scene((s.shapes[0], dataclasses.replace(s.shapes[1], x=s.shapes[1].x + 0.0))) for s in shown]
     crossing = [Scene(s.shapes if t < 6 else s.shapes[::-1]) for t, s in enumerate(shown)]
-    colours = [
-        Scene((scene.shapes[0], dataclasses.replace(scene.shapes[1], colour="red"))) for scene in crossing
-    ]
+    colours = [Scene((scene.shapes[0], dataclasses.replace(scene.shapes[1], colour="red"))) for scene in crossing]
     found = track_errors([clip(colours)], [true])
     assert found.switches >= 0
 
