@@ -56,15 +56,19 @@ def best_outlines(patches: np.ndarray, centres: np.ndarray, corners: np.ndarray)
     placed[:, :2] += corners
     boxes += np.tile(corners, 2) * boxes.any(1, keepdims=True)
     names = [KINDS[k] if overlap >= LEAST else "" for k, overlap in zip(kinds, best, strict=True)]
-    rows = zip(names, placed.tolist(), best.tolist(), map(tuple, boxes.tolist()), strict=True)
-    return [Fit(name, *one, overlap, box) for name, one, overlap, box in rows]
+    return [
+        Fit(name, x, y, size, angle, overlap, (left, top, right, bottom))
+        for name, (x, y, size, angle), overlap, (left, top, right, bottom) in zip(
+            names, placed.tolist(), best.tolist(), boxes.tolist(), strict=True
+        )
+    ]
 
 
 def boxes_of(masks: np.ndarray) -> np.ndarray:
     """Boxes (n, 4), left, top, right, bottom, of masks (n, H, W); all 0 of empty ones."""
     found = []
     for axis in (1, 2):
-        along = masks.any(axis)
+        along = np.asarray(masks.any(axis))
         found.append((along.argmax(1), (along.shape[1] - along[:, ::-1].argmax(1)) * along.any(1)))
     (left, right), (top, bottom) = found
     return np.column_stack([left, top, right, bottom])

@@ -19,7 +19,10 @@ from .read import Found, Reading, read_all
 ASPECTS = ("count", "colour", "kind", "size", "relation", "all")
 LEAST_STEP = 0.03  # a relation holds if the centres differ by one pixel at 32
 # the words of captions: those that say what is to be seen, and those between
-LITTLE = (*"a an the to of with there is are picture image photo drawing".split(), *map(str, range(len(COUNTS))))
+LITTLE = (
+    *["a", "an", "the", "to", "of", "with", "there", "is", "are", "picture", "image", "photo", "drawing"],
+    *map(str, range(len(COUNTS))),
+)
 _LYING = {word for ways in WORDING.values() for way in ways for word in way.split()} - {*LITTLE}
 TELLING = (*KINDS, *COLOURS, *SIZES, *COUNTS, *sorted(_LYING))
 

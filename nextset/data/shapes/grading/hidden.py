@@ -88,7 +88,8 @@ class _View:
         fits: dict[tuple[int, ...], Fit] = {}
         while left:
             spot = left.pop(0)
-            pieces, fit = (spot,), whole[spot]
+            pieces: tuple[int, ...] = (spot,)
+            fit = whole[spot]
             if spot in touching:
                 fit = self._fitted(pieces, fit)
                 more = [other for other in left if other in touching and self._explains(fit, spot, other)]

@@ -16,7 +16,7 @@ from ....errors import UsageError, nearest
 from ....noise import mix
 from ..phrase import RELATIONS, Group, Prompt
 from ..scene import COLOURS, KINDS
-from .grade import matches, lies, prompts_of
+from .grade import lies, matches, prompts_of
 from .read import Found, read_all
 
 COUNTED = (2, 3)

@@ -110,8 +110,8 @@ def _found(fit: Fit, spots: Spots, pieces: tuple[int, ...]) -> Found:
     side, colour = spots.labels.shape[1], tuple(COLOURS)[spots.colours[pieces[0]]]
     box = fit.box
     if not fit.kind or not any(box):
-        boxes = spots.boxes[list(pieces)]
-        left, top, right, bottom = *boxes[:, :2].min(0).tolist(), *boxes[:, 2:].max(0).tolist()
+        left, top = spots.boxes[list(pieces), :2].min(0).tolist()
+        right, bottom = spots.boxes[list(pieces), 2:].max(0).tolist()
         box = (left, top, right, bottom)
     return Found(fit.kind, colour, fit.x / side, fit.y / side, fit.size / side, fit.angle, fit.overlap, box)
 

@@ -157,5 +157,6 @@ class _Counts:
     def errors(self) -> TrackErrors:
         if not self.true:
             raise UsageError("scenes: no frame shows a shape, so there is nothing to follow")
-        shares = [count / self.true for count in (self.missing, self.spurious, self.switches)]
-        return TrackErrors(_mean(self.apart), *shares, self.strange / self.true, 1 - sum(shares))
+        missing, spurious, switches = (count / self.true for count in (self.missing, self.spurious, self.switches))
+        mota = 1 - missing - spurious - switches
+        return TrackErrors(_mean(self.apart), missing, spurious, switches, self.strange / self.true, mota)
