@@ -6,7 +6,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -79,14 +78,14 @@ def test_wrong_samplers_are_refused() -> None:
 
 
 class Coarse(TokenizerModule):
-    """Keeps the means of squares of `step` pixels, or of the colours."""
+    """Keeps the means of squares of `step` pixels, and may mirror them."""
 
-    def __init__(self, step: int = 1, grey: bool = False) -> None:
+    def __init__(self, step: int = 1, mirror: bool = False) -> None:
         super().__init__()
-        self.step, self.grey = step, grey
+        self.step, self.mirror = step, mirror
 
     def encode(self, images: Tensor) -> Tokens:
-        small = F.avg_pool2d(images.mean(1, keepdim=True).expand_as(images) if self.grey else images, self.step)
+        small = F.avg_pool2d(images.flip(3) if self.mirror else images, self.step)
         return Tokens(small.flatten(2).movedim(1, 2), grid(*small.shape[2:]))
 
     def decode(self, tokens: Tokens) -> Tensor:
@@ -103,10 +102,13 @@ def test_legibility_is_what_comes_back() -> None:
     exact = legibility(Coarse(), data, 40)
     assert exact.clean == exact.reconstructed
     assert exact.clean["grade/all"].value == exact.clean["scene/all"].value == 1
-    grey = legibility(Coarse(grey=True), data, 40, batch=16)
-    assert grey.clean == exact.clean
-    assert grey.reconstructed["grade/kind"].value > 0.5  # a grey purple is a grey white: outlines are kept
-    assert grey.reconstructed["grade/colour"].value < 0.4
+    mirrored = legibility(Coarse(mirror=True), data, 40, batch=16)
+    assert mirrored.clean == exact.clean
+    back = {name: figure.value for name, figure in mirrored.reconstructed.items()}
+    assert {back[name] for name in ("grade/count", "grade/kind", "grade/colour", "grade/size")} == {1.0}
+    said = [prompt.relation for i in range(40) if (prompt := data.sample(i).prompt).second]
+    assert back["grade/relation"] == sum(relation in ("above", "below") for relation in said) / len(said)
+    assert back["scene/position"] < 0.2
     coarse = legibility(Coarse(8), data, 40)
     assert coarse.reconstructed["scene/all"].value == 0
     assert "reconstructed" in str(coarse)
