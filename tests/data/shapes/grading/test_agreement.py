@@ -56,11 +56,11 @@ def test_each_attribute_fails_alone() -> None:
     assert {a for a in ATTRIBUTES if not getattr(found, a)[0]} == {"background", "all"}
 
 
-def overlapping(seed: int, hidden: tuple[float, float]) -> Scene:
-    """Two shapes of different colours, the nearer of which hides a share within `hidden` of the other."""
+def overlapping(seed: int, hidden: tuple[float, float], alike: bool = False) -> Scene:
+    """Two shapes of different colours, or of one, the nearer of which hides a share within `hidden` of the other."""
     rng = np.random.default_rng(seed)
     while True:
-        colours = rng.permutation(list(COLOURS))[:2]
+        colours = rng.permutation(list(COLOURS))[: 1 if alike else 2].repeat(2 if alike else 1)
         kinds = rng.choice(KINDS, 2)
         places, sizes, tilts = rng.uniform(0.3, 0.7, (2, 2)), rng.uniform(0.12, 0.2, 2), rng.uniform(-0.25, 0.25, 2)
         shapes = tuple(
@@ -85,6 +85,13 @@ def test_shapes_hidden_in_part_are_read() -> None:
         means = agreement(render(scenes, side).images, scenes).means()
         assert means["colour"] >= 0.95, means
         assert min(means["kind"], means["count"], means["position"]) >= least, means
+
+
+def test_shapes_of_one_colour_that_run_together_are_told_apart() -> None:
+    scenes = [overlapping(seed, (0.02, 0.2), alike=True) for seed in range(30)]
+    means = agreement(render(scenes, 32).images, scenes).means()
+    assert min(means["count"], means["position"]) >= 0.9, means
+    assert means["kind"] >= 0.8, means
 
 
 def test_what_hides_is_read_as_nearer() -> None:
