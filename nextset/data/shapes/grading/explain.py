@@ -99,14 +99,16 @@ class Patch:
 
     def _halves(self) -> list[tuple[np.ndarray, float]]:
         """Centres (2,) as x, y and areas of two parts of what is seen: two means, begun along the longest axis."""
-        y, x = np.nonzero(self.target > 0)
+        y, x = np.nonzero(self.target > 0.1)
         weights, points = self.target[y, x], np.stack([x, y], axis=1) + 0.5
         middle = np.average(points, axis=0, weights=weights)
-        axis = np.linalg.eigh(np.cov(points.T, aweights=weights + 1e-6))[1][:, -1]
-        second = (points - middle) @ axis > 0
+        axis = np.linalg.eigh(np.cov(points.T, aweights=weights))[1][:, -1]
+        begun = second = (points - middle) @ axis > 0
         for _ in range(10):
-            means = [np.average(points[part], axis=0, weights=weights[part] + 1e-6) for part in (~second, second)]
+            means = [np.average(points[part], axis=0, weights=weights[part]) for part in (~second, second)]
             second = np.linalg.norm(points - means[1], axis=1) < np.linalg.norm(points - means[0], axis=1)
+            if second.all() or not second.any():
+                second = begun
         return [(mean, float(weights[part].sum())) for mean, part in zip(means, (~second, second), strict=True)]
 
     # improving

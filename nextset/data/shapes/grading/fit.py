@@ -16,7 +16,7 @@ from ..render import coverage
 from ..scene import KINDS
 
 BLURS = (0.0, 0.7, 1.0)  # pixels; decoders blur, and a small blurred ring looks like no sharp outline at all
-SURE = 0.8  # an overlap this good needs no try with more blur
+SURE = 0.85  # an overlap this good needs no try with more blur
 LEAST = 0.6  # a worse overlap shows no kind
 FOLDS = {kind: round(2 * np.pi / period) if period else 0 for kind, period in PERIODS.items()}
 

@@ -12,10 +12,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..outline import AREAS
+from ..sample import RADII
 from .explain import Patch
 from .fit import LEAST, Fit, boxes_of, outlines
 
+FEWEST = 8  # pixels, of which fewer tell no outline
 MOST = 12  # spots; a picture with more is none of the world, and not worth the time
+TWO = 1.4 * min(AREAS.values()) * RADII["small"] ** 2  # less, as a share of the picture, is no two shapes
 DOUBT = 0.85  # a spot whose outline overlaps worse may be two shapes
 GAIN = 0.08  # if two overlap better by this
 FULL = 0.8  # share of a colour in the midst of a shape
@@ -48,22 +52,27 @@ class Spots:
             found |= set((np.unique(np.concatenate([here[meet], there[meet]])) - 1).tolist())
         return found
 
+    def large(self) -> set[int]:
+        """The spots in which two small shapes find room, one half over the other."""
+        areas = np.bincount(self.cores.ravel(), minlength=len(self.pictures) + 1)[1:]
+        return set(np.flatnonzero(areas > TWO * self.cores[0].size).tolist()) if len(areas) else set()
+
 
 def completed(spots: Spots, shares: np.ndarray, whole: list[Fit]) -> Iterator[tuple[int, tuple[int, ...], Fit]]:
     """(picture, spots, outline) of every shape, from back to front in each picture; one shape may be seen as several spots.
 
     `shares` (B, S, S, colours) are those of the pixels, `whole` the outlines of the spots as if nothing was hidden.
     """
-    unsure = spots.touching() | {spot for spot, fit in enumerate(whole) if fit.overlap < DOUBT}
+    touching, double = spots.touching(), spots.large() & {spot for spot, fit in enumerate(whole) if fit.overlap < DOUBT}
     members: dict[int, list[int]] = {}
     for spot, picture in enumerate(spots.pictures.tolist()):
         members.setdefault(picture, []).append(spot)
     for picture, own in members.items():
-        if unsure.isdisjoint(own) or len(own) > MOST:
+        if (touching | double).isdisjoint(own) or len(own) > MOST:
             yield from ((picture, (spot,), whole[spot]) for spot in own)
         else:
             view = _View(spots, shares[picture], picture)
-            shapes = view.outlines({spot: whole[spot] for spot in own}, unsure)
+            shapes = view.outlines({spot: whole[spot] for spot in own}, touching, double)
             yield from ((picture, pieces, fit) for pieces, fit in view.ordered(shapes))
 
 
@@ -77,27 +86,25 @@ class _View:
         self.labels, self.cores, self.shown = spots.labels[picture], spots.cores[picture], spots.shown[picture]
         self.colours, self.shares, self.side = spots.colours, shares, shares.shape[0]
 
-    def outlines(self, whole: dict[int, Fit], unsure: set[int]) -> list[_Shape]:
-        """What is seen as outlines: several spots may be one, and one spot two."""
+    def outlines(self, whole: dict[int, Fit], touching: set[int], double: set[int]) -> list[_Shape]:
+        """What is seen as outlines: several spots that are `touching` may be one, and one that is `double` two."""
         areas = {spot: int((self.cores == spot + 1).sum()) for spot in whole}
-        left = sorted((s for s in whole if s not in unsure or not self._faint(s)), key=lambda spot: -areas[spot])
+        left = sorted((s for s in whole if s not in touching or not self._faint(s)), key=lambda spot: -areas[spot])
         found: list[_Shape] = []
         while left:
             spot = left.pop(0)
-            if spot not in unsure:
-                found.append(((spot,), whole[spot]))
-                continue
             pieces: tuple[int, ...] = (spot,)
-            (fit,) = fits = self._fitted(pieces, whole[spot])
-            more = [other for other in left if other in unsure and self._explains(fit, spot, other)]
-            if more:
-                (joint,) = self._fitted((spot, *more), fit)
-                if joint.overlap > fit.overlap - 0.1:
-                    pieces, fits = (spot, *more), [joint]
+            fits = [whole[spot]]
+            if spot in touching:
+                fits = self._fitted(pieces, whole[spot])
+                more = [other for other in left if other in touching and self._explains(fits[0], spot, other)]
+                joint = self._fitted((spot, *more), fits[0]) if more else fits
+                if more and joint[0].overlap > fits[0].overlap - 0.1:
+                    pieces, fits = (spot, *more), joint
                     left = [other for other in left if other not in more]
-            if fits[0].overlap < DOUBT:
+            if spot in double and fits[0].overlap < DOUBT:
                 two = self._fitted(pieces, fits[0], two=True)
-                fits = two if two[0].overlap > fits[0].overlap + GAIN else fits
+                fits = two if two[0].overlap > max(DOUBT, fits[0].overlap + GAIN) else fits
             found += [(pieces, fit) for fit in fits]
         return found
 
@@ -123,7 +130,7 @@ class _View:
         y, x = np.nonzero(cores)
         corner, side = _window(x, y)
         patch = Patch(*(_cut(plane, corner, side) for plane in (target, ~foreign)))
-        if not patch.target.any():
+        if (patch.target > 0.1).sum() < FEWEST:
             return [start]
         moved = np.array([start.x - corner[0], start.y - corner[1], start.size, start.angle])
         kinds, placed, overlap = patch.two() if two else patch.one(start.kind, moved)
