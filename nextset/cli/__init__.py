@@ -25,6 +25,7 @@ COMMANDS = {
     "edit": ("sample", "Edit", "redraw the masked part of an image"),
     "evaluate": ("judge", "Evaluate", "judge a checkpoint, or a folder of samples"),
     "evaluate-tokenizer": ("judge_tokenizer", "EvaluateTokenizer", "what tokenizers lose of pictures, detail and text"),
+    "grade": ("grade", "Grade", "prompt score of a checkpoint or samples; what a tokenizer keeps legible"),
     "compare": ("compare", "Compare", "train systems on equal terms, judge them, write a report"),
     "compare-results": ("judge", "CompareResults", "differences of two evaluations of one protocol"),
     "data": ("data", "Data", "check: what a data set holds; encode: write a token cache"),

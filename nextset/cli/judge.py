@@ -87,7 +87,7 @@ class Evaluate:
         """Judges, and says and writes the figures."""
         self._check()
         data, statistics = self._reference()
-        subject = self._subject(source)
+        subject = opened(source, self.drawing)
         subject.check(data)
         metrics = self._metrics(subject, data)
         protocol = self._protocol(subject, data, metrics)
@@ -127,12 +127,6 @@ class Evaluate:
         data, beside = open_reference(self.data)
         return data, given or (beside if is_inception(self._looks) else None)
 
-    def _subject(self, source: str) -> Subject:
-        path = Path(source)
-        if path.is_file() or (path.is_dir() and not (path / CONFIG).is_file()):
-            return Files(load_samples(path), self.drawing)
-        return Checkpoint(source, self.drawing.changed(load(source)), self.drawing)
-
     @property
     def _looks(self) -> str | None:
         """The name of the extractor."""
@@ -170,6 +164,14 @@ class Evaluate:
                     f"extractor {name} takes {size_words(taken)} pictures, {subject} has {size_words(subject.shape)} ones"
                 )
         return open_extractor(name or "", channels).to(command.device(self.drawing.device))
+
+
+def opened(source: str, drawing: Drawing) -> Subject:
+    """What `source` names: pictures in files, or a checkpoint that draws."""
+    path = Path(source)
+    if path.is_file() or (path.is_dir() and not (path / CONFIG).is_file()):
+        return Files(load_samples(path), drawing)
+    return Checkpoint(source, drawing.changed(load(source)), drawing)
 
 
 def _problems(subject: Subject, data: Dataset, looks: str | None) -> dict[str, str]:

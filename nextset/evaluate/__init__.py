@@ -7,7 +7,9 @@ from .extractors import open_extractor, vision_model
 from .features import Extractor, tiny_random
 from .frechet import Moments
 from .inception import inception
+from .legibility import Legibility, legibility
 from .pairs import psnr, ssim
+from .prompting import prompt_list, prompt_score
 from .protocol import Difference, Figure, Protocol, Result, compare
 from .reference import Statistics, open_reference
 from .round_trip import Reconstruction, ThroughFiles, ThroughTokens, round_trip
@@ -18,6 +20,7 @@ __all__ = [
     "Difference",
     "Extractor",
     "Figure",
+    "Legibility",
     "Moments",
     "Protocol",
     "Reconstruction",
@@ -31,9 +34,12 @@ __all__ = [
     "evaluate",
     "grade_shapes",
     "inception",
+    "legibility",
     "load_samples",
     "open_extractor",
     "open_reference",
+    "prompt_list",
+    "prompt_score",
     "psnr",
     "round_trip",
     "save_folder",

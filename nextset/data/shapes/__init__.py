@@ -4,9 +4,8 @@ from .clip import Clips, ClipStack, steer
 from .dataset import Shapes, Truths, TruthStack
 from .degrade import Degraded, DegradedStack
 from .edit import Edits, EditStack, carry_out, changed
-from .grade import Grades, grade
+from .grading import Grades, Reading, grade, read
 from .painting import Paintings, PaintingStack
-from .read import Reading, read
 from .render import pictures
 from .scene import Camera, Lettering, Scene, Shape
 from .views import Views, ViewStack, matches
