@@ -70,6 +70,6 @@ SIZES = {
     # for a CPU; of 1, 1.5, 2 and 3 the scale 1.5 has the best Frechet distance on digits
     "digits": llamagen(4, 4, 96, 8, Pixel(17), 10, guidance=1.5),
     "shapes": llamagen(6, 4, 128, 32, VQ_SHAPES, 36, guidance=1.5),
-    "t2i-shapes": replace(llamagen(6, 4, 192, 32, VQ_SHAPES, guidance=2.0), condition=Captions(WORDS, 16)),
+    "t2i-shapes": replace(llamagen(4, 4, 128, 32, VQ_SHAPES, guidance=2.0), condition=Captions(WORDS, 16)),
 }
 TINY = llamagen(2, 2, 16, image=4, tokenizer=Pixel(5), classes=3, hidden_multiple=16)
