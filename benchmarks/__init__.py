@@ -15,7 +15,7 @@ from nextset.errors import UsageError, nearest
 from .machine import Limit, Machine
 from .rounds import median, times_faster
 
-NAMES = ("sampling", "pixels", "continuous", "training", "growth")
+NAMES = ("sampling", "pixels", "continuous", "training", "growth", "shapes")
 MILLISECONDS, PER_SECOND = "ms/token", "tokens/s"
 IMAGE = "ms/image"
 

@@ -19,7 +19,7 @@ from . import IMAGE, Case, Row
 from .machine import Machine
 from .rounds import alternate, timed
 
-BATCH, ROUNDS = 2, 3
+BATCH, ROUNDS = 2, 2
 
 
 def rows(machine: Machine, quick: bool, only: str = "") -> Iterator[Row]:

@@ -32,7 +32,7 @@ from .plain.rar import PlainRar
 from .plain.var import PlainVar
 
 GREEDY, SEED = Pick(temperature=0), 0
-STEPS, EVALUATIONS = 8, 25  # of MAR here; its authors take 64 or 256 steps of 100
+STEPS, EVALUATIONS = 8, 12  # of MAR here; its authors take 64 or 256 steps of 100
 
 Draw = Callable[[int | None], Tensor]  # given how many steps, None: all
 

@@ -175,24 +175,47 @@ def _line(points: Sequence[tuple[float, float]], x: Axis, y: Axis, kind: str) ->
     return f'<polyline class="{kind}" points="{path}"/>{dots}' if inside else ""
 
 
+BARS, FEW = 330, 12  # width of a chart of shares; up to so many are rows with their names beside
+
+
 def bars(values: Sequence[tuple[str, float | None]], told: str) -> str:
-    """Shares in [0, 1] as upright bars with their names below; where there are many, names show when pointed at."""
-    width, height, bottom = 330, 92, 16
-    step = (width - 2) / max(len(values), 1)
-    parts = [f'<line class="grid" x1="0" x2="{width}" y1="{at}" y2="{at}"/>' for at in (6, (height - bottom + 6) / 2)]
+    """Shares in [0, 1] as upright bars with their names below; long names beside rows, or, of many bars, where they are pointed at."""
+    step = (BARS - 2) / max(len(values), 1)
+    fits = all(len(name) * LETTER < step + 4 for name, _ in values)
+    return _rows(values, told) if not fits and len(values) <= FEW else _upright(values, told, step, fits)
+
+
+def _upright(values: Sequence[tuple[str, float | None]], told: str, step: float, named: bool) -> str:
+    height, bottom = 92, 16
+    parts = [f'<line class="grid" x1="0" x2="{BARS}" y1="{at}" y2="{at}"/>' for at in (6, (height - bottom + 6) / 2)]
     for index, (name, share) in enumerate(values):
-        tall = (height - bottom - 6) * (share or 0.0)
-        left, said = 1 + index * step, "none" if share is None else f"{share:.1%}"
-        parts.append(
-            f'<g class="bar"><title>{html.escape(name)}: {said}</title>'
-            f'<rect class="hit" x="{left:.1f}" y="6" width="{step:.1f}" height="{height - bottom - 6}"/>'
-            f'<rect x="{left + 0.1 * step:.1f}" y="{height - bottom - tall:.1f}" width="{0.8 * step:.1f}" height="{tall:.1f}"/></g>'
-        )
-        if len(name) * LETTER < step + 4:
+        tall, left = (height - bottom - 6) * (share or 0.0), 1 + index * step
+        hit = f'<rect class="hit" x="{left:.1f}" y="6" width="{step:.1f}" height="{height - bottom - 6}"/>'
+        bar = f'<rect x="{left + 0.1 * step:.1f}" y="{height - bottom - tall:.1f}" width="{0.8 * step:.1f}" height="{tall:.1f}"/>'
+        parts.append(f'<g class="bar"><title>{html.escape(name)}: {_share(share)}</title>{hit}{bar}</g>')
+        if named:
+            middle = left + step / 2
             parts.append(
-                f'<text class="tick" text-anchor="middle" x="{left + step / 2:.1f}" y="{height - 3}">{html.escape(name)}</text>'
+                f'<text class="tick" text-anchor="middle" x="{middle:.1f}" y="{height - 3}">{html.escape(name)}</text>'
             )
-    return _svg(width, height, "".join(parts), told)
+    return _svg(BARS, height, "".join(parts), told)
+
+
+def _rows(values: Sequence[tuple[str, float | None]], told: str) -> str:
+    left = max(len(name) for name, _ in values) * LETTER + 4
+    room, parts = BARS - left - 40, []
+    for index, (name, share) in enumerate(values):
+        y, long = index * 15 + 2, room * (share or 0.0)
+        parts.append(
+            f'<text class="tick" text-anchor="end" x="{left - 4:.1f}" y="{y + 9}">{html.escape(name)}</text>'
+            f'<g class="bar"><rect x="{left:.1f}" y="{y}" width="{long:.1f}" height="11"/></g>'
+            f'<text class="tick" x="{left + long + 4:.1f}" y="{y + 9}">{_share(share)}</text>'
+        )
+    return _svg(BARS, len(values) * 15 + 4, "".join(parts), told)
+
+
+def _share(share: float | None) -> str:
+    return "none" if share is None else f"{share:.1%}"
 
 
 def _svg(width: float, height: float, inside: str, told: str) -> str:

@@ -48,8 +48,9 @@ class Contest(Spec):
     """Pixels a side, of pictures of one's own; 0: as their first picture, in whole eights up to 32."""
     channels: Literal[0, 1, 3] = 0
     """1 to read pictures of one's own in grey, 3 in colour; 0: as their first picture is."""
-    extractor: Literal["auto", "digits", "shapes", "random"] = "auto"
-    """What looks at pictures: a classifier of digits or of shapes, or random weights; auto: the data's own, else random."""
+    extractor: str = "auto"
+    """What looks at pictures, as in `nextset evaluate` (digits, shapes, inception, a vision model, tiny-random); auto: the classifier
+    of the data, else random weights."""
 
     def __post_init__(self) -> None:
         counts = {name: getattr(self, name) for name in ("parameters", "batch", "tokenizer_steps")}

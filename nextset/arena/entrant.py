@@ -50,7 +50,7 @@ class Entrant:
         with self._spending("judging"):
             scale, tried = judge.best_scale()
             result = judge.samples(scale)
-            likelihood = judge.bits()
+            likelihood, prompts = judge.bits(), judge.prompts(scale)
         save_pictures(judge, scale, self.folder)
         figures: dict[str, float | str] = {
             **plan,
@@ -58,7 +58,7 @@ class Entrant:
             **{f"{k}_seconds": v for k, v in self._spent.items()},
         }
         figures |= {name: figure.value for name, figure in result.figures.items()}
-        figures |= {**tried, "guidance": scale, **likelihood}
+        figures |= {**tried, "guidance": scale, **likelihood, **prompts}
         return Run(self.seed, figures, result.metadata.get("accuracy_per_class", []), list(result.warnings))
 
     def judge(self) -> Judge:

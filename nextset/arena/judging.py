@@ -18,23 +18,26 @@ from ..conditions import Unconditional
 from ..data.open import open_dataset
 from ..decode import Guidance
 from ..errors import UsageError
-from ..evaluate import Extractor, Protocol, Result, evaluate, grade_shapes, tiny_random, trained
+from ..evaluate import Extractor, Protocol, Result, evaluate, grade_shapes, open_extractor, prompt_score
 from ..evaluate.classifier import RECIPES
+from ..evaluate.eye import check_extractor
 from ..model import Model
 from ..noise import mix
 from ..sampling import words
 from ..tokenizers.pixel import Pixel
 from .contest import Contest
 
+RANDOM = "tiny-random"
+A_CATEGORY = 10  # one prompt of each of six categories for so many samples
 BATCH, ALONE, TOGETHER = 100, 5, 3  # pictures at once; repetitions that are timed, of one picture and of a batch
 
 
-def extractor(contest: Contest, channels: int) -> Extractor:
-    """What looks at the pictures of a contest."""
-    name = contest.extractor
-    if name == "auto":
-        name = "digits" if contest.data == "digits" else "shapes" if contest.data == "shapes" else "random"
-    return trained(name) if name in RECIPES else tiny_random(channels)
+def looks(contest: Contest, shape: tuple[int, int, int]) -> Extractor:
+    """What looks at the pictures (channels, height, width) of a contest. Raises UsageError where it cannot."""
+    own = contest.data if contest.data in RECIPES else RANDOM
+    found = open_extractor(own if contest.extractor == "auto" else contest.extractor, shape[0])
+    check_extractor(found, {"frechet"}, shape)
+    return found
 
 
 @dataclass(frozen=True)
@@ -75,13 +78,19 @@ class Judge:
         system = self.model.system
         labelled = not self.captioned and not isinstance(system.condition, Unconditional)
         metrics = ["frechet", "precision-recall"]
-        metrics += ["accuracy"] if labelled and self.contest.data in RECIPES and self._own else []
+        classified = self.contest.data in RECIPES and self.contest.extractor in ("auto", self.contest.data)
+        metrics += ["accuracy"] if labelled and classified else []
         metrics += ["grade"] if self.captioned and self.contest.data.startswith("shapes") else []
         return self._result(tuple(metrics), self.contest.samples, mix(self.seed, "samples"), scale)
 
-    @property
-    def _own(self) -> bool:
-        return self.contest.extractor in ("auto", self.contest.data)
+    def prompts(self, scale: float) -> dict[str, float]:
+        """How often pictures show what prompts of each category ask for, of models that are told captions of shapes."""
+        if not (self.captioned and self.contest.data.startswith("shapes")):
+            return {}
+        seed, guidance = mix(self.seed, "prompts"), self.guided(scale)
+        sample = lambda captions, first: self.draw(captions, first, seed, guidance)
+        found = prompt_score(sample, max(1, self.contest.samples // A_CATEGORY), batch=BATCH)
+        return {name.replace("grade/", "prompt/"): figure.value for name, figure in found.figures.items()}
 
     def _result(self, metrics: tuple[str, ...], samples: int, seed: int, scale: float) -> Result:
         system, guidance = self.model.system, self.guided(scale)
@@ -99,7 +108,7 @@ class Judge:
             protocol,
             open_dataset(self.contest.data, "test"),
             sample=lambda condition, first: self.draw(condition, first, seed, guidance),
-            extractor=extractor(self.contest, system.tokenizer.channels),
+            extractor=looks(self.contest, (system.tokenizer.channels, *system.size)),
             grader=grade_shapes,
             batch=BATCH,
         )

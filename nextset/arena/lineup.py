@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from .. import catalogue
 from ..account import META
-from ..conditions import Label, Unconditional, Words
+from ..conditions import Captions, Condition, Label, Unconditional, Words
 from ..data.base import Dataset
 from ..errors import UsageError
 from ..system import System
@@ -106,9 +106,9 @@ def adapted(system: System, shown: Pictures) -> System:
     return system
 
 
-def _told(system: System, classes: int) -> Label | Words | Unconditional:
+def _told(system: System, classes: int) -> Condition:
     condition = system.condition
-    if isinstance(condition, Unconditional):
+    if isinstance(condition, Unconditional | Captions):
         return condition
     if isinstance(condition, Label):
         return replace(condition, classes=classes)

@@ -16,7 +16,7 @@ from .pictures import FILLING, GRID
 from .style import HEAD, SCRIPT, STYLE
 from .table import Column, best, large, present
 
-GRADE = "grade/"
+GRADES = {"grade/": "what captions of the data ask for", "prompt/": "prompts by category"}
 
 
 def page(register: Register, entries: Sequence[Entry]) -> str:
@@ -115,7 +115,7 @@ def _plots(entries: Sequence[Entry]) -> str:
 
 def _card(register: Register, entry: Entry, classes: Sequence[str]) -> str:
     shares = list(zip(classes, entry.classes, strict=False))
-    grades = [(name, e.mean) for name in _grades(entry) if (e := entry.interval(name))]
+    asked = "".join(_shares(entry, kind, told) for kind, told in GRADES.items())
     failed = f'<p class="failed">{_text(entry.failed)}</p>' if entry.failed else ""
     spec = (
         f"<details><summary>what it decides</summary><code>{_text(entry.system)}</code></details>"
@@ -126,12 +126,15 @@ def _card(register: Register, entry: Entry, classes: Sequence[str]) -> str:
         f'<section class="card" id="{_text(entry.name)}"><h3>{_text(entry.name)}</h3>{failed}{_drawn(register, entry)}'
         f"{_figure(curves(entry.curves), 'loss')}"
         f"{_figure(bars(shares, 'accuracy by class'), 'accuracy by class') if shares else ''}"
-        f"{_figure(bars([(n.removeprefix(GRADE), v) for n, v in grades], 'grades'), 'what captions ask for') if grades else ''}{spec}</section>"
+        f"{asked}{spec}</section>"
     )
 
 
-def _grades(entry: Entry) -> list[str]:
-    return list(dict.fromkeys(name for run in entry.finished for name in run.figures if name.startswith(GRADE)))
+def _shares(entry: Entry, kind: str, told: str) -> str:
+    """Bars of the figures whose names begin so."""
+    names = dict.fromkeys(name for run in entry.finished for name in run.figures if name.startswith(kind))
+    values = [(name.removeprefix(kind), found.mean) for name in names if (found := entry.interval(name))]
+    return _figure(bars(values, told), told) if values else ""
 
 
 def _drawn(register: Register, entry: Entry) -> str:

@@ -24,7 +24,7 @@ from .contest import Contest, Register, Terms
 from .duration import duration, seconds_a_step
 from .entrant import Entrant, clocked, stage
 from .entry import RUN, TIMES, Entry, Run, entry
-from .judging import extractor
+from .judging import looks
 from .workers import Call, Failed, spread
 
 LOG = "log.txt"
@@ -82,7 +82,7 @@ def _look(contest: Contest, systems: Mapping[str, System]) -> None:
     if len(shapes) > 1:
         raise UsageError(f"systems must draw pictures of one shape (channels, height, width), got {sorted(shapes)}")
     (shape,) = shapes
-    extractor(contest, shape[0]).features(torch.zeros(1, *shape))
+    looks(contest, shape)
 
 
 def _admit(register: Register, systems: Mapping[str, System], misfits: Mapping[str, str]) -> None:

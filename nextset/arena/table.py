@@ -59,6 +59,13 @@ COLUMNS = (
     ),
     Column("accuracy", "accuracy", "{:.1%}", False, "drawn pictures that the classifier takes for the class asked for"),
     Column("grade/all", "grade", "{:.1%}", False, "drawn pictures that show everything their caption says"),
+    Column(
+        "prompt/overall",
+        "prompts",
+        "{:.1%}",
+        False,
+        "mean of six categories of prompts, read back by the grader of shapes",
+    ),
     Column("precision", "precision", "{:.2f}", False, "share of drawn pictures among the held-out ones"),
     Column("recall", "recall", "{:.2f}", False, "share of held-out pictures among the drawn ones"),
     Column(

@@ -24,6 +24,8 @@ COMMANDS = {
     "sample": ("sample", "Sample", "draw images with a checkpoint"),
     "edit": ("sample", "Edit", "redraw the masked part of an image"),
     "evaluate": ("judge", "Evaluate", "judge a checkpoint, or a folder of samples"),
+    "evaluate-tokenizer": ("judge_tokenizer", "EvaluateTokenizer", "what tokenizers lose of pictures, detail and text"),
+    "grade": ("grade", "Grade", "prompt score of a checkpoint or samples; what a tokenizer keeps legible"),
     "arena": ("arena", "Arena", "train systems on equal terms, judge them, write a report"),
     "compare-results": ("judge", "CompareResults", "differences of two evaluations of one protocol"),
     "data": ("data", "Data", "check: what a data set holds; encode: write a token cache"),
@@ -60,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def usage() -> str:
     """The table of commands."""
-    rows = [f"  {name:<16} {told}" for name, (_, _, told) in COMMANDS.items()]
+    rows = [f"  {name:<19} {told}" for name, (_, _, told) in COMMANDS.items()]
     first = "usage: nextset COMMAND [options]   (nextset COMMAND --help tells its options)"
     last = "  --version prints the version; with --debug a command that fails shows where"
     return "\n".join([first, "", *rows, "", last])

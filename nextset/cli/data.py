@@ -1,4 +1,4 @@
-"""`nextset data check` and `nextset data encode`."""
+"""`nextset data check`, `nextset data encode` and `nextset data preview`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from .. import folders
 from ..data.check import check
 from ..data.encode import Encoding, write_cache
 from ..data.open import open_dataset
+from ..data.shapes import World
+from ..data.shapes.preview import Tile, item_tiles, save_pages, sheet, tiles
 from ..errors import UsageError
+from ..files import write_atomically
 from ..sampling import Share
 from ..weights import load_tokenizer
 from . import command
@@ -93,7 +96,52 @@ class Encode:
         return height, width
 
 
-COMMAND: Any = Annotated[Check, tyro.conf.subcommand("check")] | Annotated[Encode, tyro.conf.subcommand("encode")]
+@dataclass(frozen=True)
+class Preview:
+    """A picture of the first items with their captions: of any data, or of each kind that the world of shapes has (a video is a GIF)."""
+
+    source: Source
+    out: Path
+    """The file to write: .png, or .gif for a video."""
+    kind: Literal["image", "edit", "video", "views", "voxels", "painting", "degraded", "text", "truth"] = "image"
+    """What to show; all but images are of shapes only."""
+    split: Literal["train", "test", "all"] = "train"
+    """Which items."""
+    count: int = 12
+    """How many."""
+    size: int | None = None
+    """Side of the shapes' pictures (64 by default), or of the voxels' grid (16)."""
+    world: World = World()
+    """How hard the world of shapes is."""
+    json: Json = False
+
+    def run(self) -> int:
+        """Writes the picture."""
+        ending = ".gif" if self.kind == "video" else ".png"
+        if self.count < 1 or self.out.suffix.lower() != ending:
+            raise UsageError(
+                f"a {self.kind} needs count >= 1 and an out that ends in {ending}, got {self.count}, {self.out}"
+            )
+        pages = sheet(self._tiles())
+        write_atomically(self.out, lambda path: save_pages(path, pages))
+        found = {"out": str(self.out), "kind": self.kind, "items": self.count}
+        say(self.json, found, f"wrote {self.out}: {self.count} of {self.source}, kind {self.kind}")
+        return 0
+
+    def _tiles(self) -> list[Tile]:
+        if self.source in ("shapes", "shapes-64"):
+            size = self.size or (16 if self.kind == "voxels" else 64)
+            return tiles(self.kind, self.split, size, self.count, self.world)
+        if self.kind != "image" or self.size is not None or self.world != World():
+            raise UsageError(f"kind, size and world are those of shapes; of {self.source} there are only its pictures")
+        return item_tiles(open_dataset(self.source, self.split), self.count)
+
+
+COMMAND: Any = (
+    Annotated[Check, tyro.conf.subcommand("check")]
+    | Annotated[Encode, tyro.conf.subcommand("encode")]
+    | Annotated[Preview, tyro.conf.subcommand("preview")]
+)
 
 
 class Data:
@@ -101,6 +149,6 @@ class Data:
 
     @classmethod
     def main(cls, words: Sequence[str]) -> int:
-        """Runs `check` or `encode`."""
-        chosen: Check | Encode = command.parse(COMMAND, "data", words)
+        """Runs `check`, `encode` or `preview`."""
+        chosen: Check | Encode | Preview = command.parse(COMMAND, "data", words)
         return chosen.run()

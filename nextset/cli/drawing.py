@@ -120,8 +120,8 @@ def told(system: System) -> Literal["nothing", "label", "caption"]:
 
 
 def classes(system: System) -> int:
-    """How many classes the model knows; 0 where it is told nothing. Raises UsageError where it is told something else."""
-    if told(system) == "nothing":
+    """How many classes the model knows; 0 where it is told nothing, or captions."""
+    if told(system) != "label":
         return 0
     if isinstance(system.condition, Words):
         return system.condition.vocab

@@ -14,9 +14,21 @@ import tyro
 from ..data.base import Dataset
 from ..data.open import open_dataset
 from ..errors import UsageError
-from ..evaluate import Extractor, Protocol, Result, compare, evaluate, grade_shapes, load_samples, tiny_random, trained
+from ..evaluate import (
+    Extractor,
+    Protocol,
+    Result,
+    Statistics,
+    compare,
+    evaluate,
+    grade_shapes,
+    load_samples,
+    open_extractor,
+    open_reference,
+)
 from ..evaluate.classifier import RECIPES
-from ..evaluate.protocol import METRICS, OF_FEATURES, OF_SAMPLES
+from ..evaluate.extractors import WORDS, is_inception
+from ..evaluate.protocol import OF_FEATURES, OF_SAMPLES
 from ..evaluate.request import JUDGED_BY_EXTRACTOR
 from ..folders import CONFIG
 from ..sampling.output import check_writable
@@ -27,10 +39,16 @@ from .drawing import Drawing
 from .subject import Checkpoint, Files, Subject, size_words
 
 NO_EXTRACTOR = (
-    f"needs an extractor, and that data has none of its own: give --extractor {', '.join(RECIPES)} or tiny-random"
+    f"needs an extractor, and that data has none of its own: give --extractor {', '.join(WORDS[:-1])} or {WORDS[-1]}"
 )
-Metric = Literal["bits", "frechet", "kid", "precision-recall", "accuracy", "grade"]
-Metrics = Annotated[tuple[Metric, ...], tyro.conf.arg(help="What to measure; by default all that applies.")]
+Metric = Literal[
+    "bits", "frechet", "sfid", "kid", "precision-recall", "density-coverage", "inception-score", "accuracy", "grade"
+]
+USUAL = ("bits", "frechet", "kid", "precision-recall", "accuracy", "grade")  # measured where nobody says what
+ADM = ("bits", "frechet", "sfid", "inception-score", "precision-recall", "grade")  # ... through Inception
+Metrics = Annotated[
+    tuple[Metric, ...], tyro.conf.arg(help="What to measure; by default all that is usual and applies.")
+]
 
 
 @dataclass(frozen=True)
@@ -41,12 +59,15 @@ class Evaluate:
     """
 
     data: str
-    """Pictures to judge against: digits, shapes, a folder, ... as for training."""
+    """Pictures to judge against: digits, shapes, a folder, ... as for training, or an .npz, such as ADM's reference files."""
     metrics: Metrics = ()
     count: int | None = None
     """Pictures to judge: 1000 of a checkpoint, all of a folder or .npz, unless given."""
-    extractor: Literal["digits", "shapes", "tiny-random"] | None = None
-    """What looks at the pictures: the classifier of digits or of shapes (that of the data unless given), or random weights."""
+    extractor: str | None = None
+    """What looks at the pictures: inception (for FID, sFID and IS; or the path of its weights), digits or shapes (that of the data
+    unless given), a folder or hub id of a vision model (facebook/dinov2-large), or tiny-random."""
+    statistics: Path | None = None
+    """An .npz with mu and sigma (and mu_s, sigma_s) that stand for the data in Frechet distances; ADM's files bring theirs."""
     split: Literal["train", "test", "all"] = "test"
     """Part of the data."""
     out: Path | None = None
@@ -65,8 +86,8 @@ class Evaluate:
     def run(self, source: str) -> int:
         """Judges, and says and writes the figures."""
         self._check()
-        data = open_dataset(self.data, self.split)
-        subject = self._subject(source)
+        data, statistics = self._reference()
+        subject = opened(source, self.drawing)
         subject.check(data)
         metrics = self._metrics(subject, data)
         protocol = self._protocol(subject, data, metrics)
@@ -79,6 +100,7 @@ class Evaluate:
             log_prob=subject.log_prob,
             extractor=extractor,
             grader=grade_shapes,
+            statistics=statistics,
             batch=self.drawing.batch,
         )
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -97,11 +119,13 @@ class Evaluate:
                 raise UsageError(f"out: {self.out} is a folder; name a file, such as {self.out / 'result.json'}")
             check_writable(self.out)
 
-    def _subject(self, source: str) -> Subject:
-        path = Path(source)
-        if path.is_file() or (path.is_dir() and not (path / CONFIG).is_file()):
-            return Files(load_samples(path), self.drawing)
-        return Checkpoint(source, self.drawing.changed(load(source)), self.drawing)
+    def _reference(self) -> tuple[Dataset, Statistics | None]:
+        """The data, and the moments that are given, or that lie beside the pictures and are Inception's as those of ADM."""
+        given = None if self.statistics is None else Statistics.load(self.statistics)
+        if not self.data.endswith(".npz"):
+            return open_dataset(self.data, self.split), given
+        data, beside = open_reference(self.data)
+        return data, given or (beside if is_inception(self._looks) else None)
 
     @property
     def _looks(self) -> str | None:
@@ -118,7 +142,8 @@ class Evaluate:
             bits = ", or --metrics bits" if subject.log_prob else ""
             raise UsageError(f"judging {subject} against data {data.name} {NO_EXTRACTOR}{bits}")
         asked = lambda metric: metric != "grade" or subject.captioned
-        return self.metrics or tuple(metric for metric in METRICS if not problems[metric] and asked(metric))
+        usual = ADM if is_inception(self._looks) else USUAL
+        return self.metrics or tuple(metric for metric in usual if not problems[metric] and asked(metric))
 
     def _protocol(self, subject: Subject, data: Dataset, metrics: tuple[str, ...]) -> Protocol:
         settings = subject.settings(data, self.count)
@@ -138,10 +163,15 @@ class Evaluate:
                 raise UsageError(
                     f"extractor {name} takes {size_words(taken)} pictures, {subject} has {size_words(subject.shape)} ones"
                 )
-            extractor: Extractor = trained(name)
-        else:
-            extractor = tiny_random(channels)
-        return extractor.to(command.device(self.drawing.device))
+        return open_extractor(name or "", channels).to(command.device(self.drawing.device))
+
+
+def opened(source: str, drawing: Drawing) -> Subject:
+    """What `source` names: pictures in files, or a checkpoint that draws."""
+    path = Path(source)
+    if path.is_file() or (path.is_dir() and not (path / CONFIG).is_file()):
+        return Files(load_samples(path), drawing)
+    return Checkpoint(source, drawing.changed(load(source)), drawing)
 
 
 def _problems(subject: Subject, data: Dataset, looks: str | None) -> dict[str, str]:
@@ -156,6 +186,10 @@ def _problems(subject: Subject, data: Dataset, looks: str | None) -> dict[str, s
         if subject.log_prob
         else "needs a checkpoint whose tokens are the pixels; other bits are not per dimension",
         **dict.fromkeys(OF_FEATURES, "" if looks else NO_EXTRACTOR),
+        "sfid": "" if is_inception(looks) else "needs features that keep their place: give --extractor inception",
+        "inception-score": ""
+        if is_inception(looks) or looks in RECIPES
+        else "needs an extractor that classifies: give inception",
         "accuracy": no_accuracy if looks else NO_EXTRACTOR,
         "grade": "" if captioned else "needs the data shapes, and pictures drawn from its captions",
     }

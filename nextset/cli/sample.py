@@ -28,7 +28,7 @@ from ..system import System
 from ..weights import load
 from . import command
 from .command import Json
-from .drawing import Drawing, classes
+from .drawing import Drawing, classes, told
 
 Classes = Annotated[
     tuple[str, ...],
@@ -50,6 +50,8 @@ class Sample:
     out: Path
     """X.png (one grid), X.npz (as ADM's evaluator reads it), or a folder (of PNG files, by class)."""
     classes: Classes = ()
+    prompt: tuple[str, ...] = ()
+    """Captions, of a model that is told such; the pictures take them in turn."""
     count: int = 16
     """Pictures in all."""
     gif: Path | None = None
@@ -88,7 +90,7 @@ class Sample:
         with _stoppable(out):
             drawn = draw(model, job, out, self.drawing.batch, share)
             if self.gif is not None and share.rank == 0:
-                first = model.stream(job.labels(range(1)), count=1, seed=job.seed, guidance=job.guidance, pick=job.pick)
+                first = model.stream(job.asked(range(1)), count=1, seed=job.seed, guidance=job.guidance, pick=job.pick)
                 save_gif(frames(first), self.gif)
         command.say(self.json, self._report(out, drawn), self._told(drawn))
         return 0
@@ -97,7 +99,8 @@ class Sample:
         """The job of a model that is still as it was loaded."""
         system = model.system
         labels, how = chosen(self.classes, system), (self.drawing.guidance_of(system), self.drawing.pick_of(system))
-        return Job(identity(model), labels, self.count, self.drawing.seed, *how, self.drawing.arithmetic)
+        check_prompts(model, self.prompt)
+        return Job(identity(model), labels, self.count, self.drawing.seed, *how, self.drawing.arithmetic, self.prompt)
 
     def _report(self, out: Output, drawn: Drawn) -> dict[str, Any]:
         paths = [] if drawn.missing else [out.path]
@@ -130,6 +133,8 @@ class Edit:
     grow: tuple[int, int, int, int] | None = None
     """In place of a mask: pixels to add at the top, bottom, left and right."""
     label: OneClass = None
+    prompt: str | None = None
+    """What the new part is to show, said to a model that is told captions."""
     count: int = 4
     """How often to draw."""
     resize: bool = False
@@ -173,6 +178,7 @@ class Edit:
         model = self.drawing.changed(load(source))
         system = model.system
         self._check_class(system)
+        check_prompts(model, () if self.prompt is None else (self.prompt,))
         if self.grow:
             model, image, mask = grown(model, path, self.grow, self.resize)
         else:
@@ -208,7 +214,7 @@ class Edit:
         return model.edit(
             image.expand(count, *image.shape),
             mask,
-            self.label if self.label is None else [self.label] * count,
+            self.prompt if self.label is None else [self.label] * count,
             seed=self.drawing.seed,
             first=first,
             guidance=self.drawing.guidance_of(model.system),
@@ -247,6 +253,15 @@ def chosen(words: tuple[str, ...], system: System | None) -> tuple[int, ...]:
         if not 0 <= label < known:
             raise UsageError(f"class {label} is outside 0..{known - 1}, which is what this model knows")
     return tuple(map(int, words))
+
+
+def check_prompts(model: Model, prompts: tuple[str, ...]) -> None:
+    """Raises UsageError for captions of a model that is not told such, and for those that it cannot read."""
+    if not prompts:
+        return
+    if told(model.system) != "caption":
+        raise UsageError(f"prompt: this model is told {model.system.condition}, no captions; leave --prompt out")
+    model.network.condition.prepare(list(prompts), None, model.device)
 
 
 @contextlib.contextmanager

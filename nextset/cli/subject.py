@@ -161,7 +161,8 @@ class Files(Subject):
         """How they were drawn, where that is recorded."""
         settings: dict[str, Any] = {"samples": count or len(self.samples)}
         if self.job:
-            uniform = bool(data.classes) and self.job.classes == tuple(range(len(data.classes)))
+            known = len(data.classes) or len(self.job.classes)  # reference files do not name their classes
+            uniform = known > 0 and self.job.classes == tuple(range(known))
             settings |= {
                 "seed": self.job.seed,
                 "balance": "uniform" if uniform else "data",

@@ -2,6 +2,7 @@
 
 from .attended import Attended
 from .base import Condition, Conditioning, ConditionModule
+from .captions import Captions, vocabulary
 from .label import Label
 from .text import Text
 from .unconditional import Unconditional
@@ -9,6 +10,7 @@ from .words import Words
 
 __all__ = [
     "Attended",
+    "Captions",
     "Condition",
     "ConditionModule",
     "Conditioning",
@@ -16,4 +18,5 @@ __all__ = [
     "Text",
     "Unconditional",
     "Words",
+    "vocabulary",
 ]

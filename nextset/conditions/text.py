@@ -88,9 +88,9 @@ def encoded(condition: Any, dim: int, length: int) -> tuple[Tensor, Tensor]:
 
 
 def counted(packed: Tensor, batch: int | None) -> Tensor:
-    """Captions (B, T, E + 1) for `batch` samples, one for all where there is one. Raises UsageError for another number of them."""
+    """Captions (B, ...) for `batch` samples, one for all where there is one. Raises UsageError for another number of them."""
     if batch is not None and len(packed) == 1:
-        packed = packed.expand(batch, -1, -1)
+        packed = packed.expand(batch, *packed.shape[1:])
     if batch is not None and len(packed) != batch:
         raise UsageError(f"condition has {len(packed)} captions for {batch} samples; give one caption, or one a sample")
     return packed

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..data.shapes import grade
+from ..data.shapes.grading.prompts import score
 from ..errors import UsageError
 from .protocol import Figure
 from .samples import to_uint8
@@ -97,3 +98,8 @@ class GradeTally:
 def grade_shapes(pixels: np.ndarray, captions: Sequence[str]) -> dict[str, np.ndarray]:
     """The grader of the world of shapes: reads uint8 pictures (B, S, S, 3) back and compares with what the captions say."""
     return dataclasses.asdict(grade(pixels, captions))
+
+
+def grade_category(category: str) -> Grader:
+    """The grader of one category of GenEval's prompts ("counting", ...; see `prompts.score`), which finds that one aspect."""
+    return lambda pixels, captions: {category: score(pixels, captions, category)}

@@ -11,7 +11,6 @@ import hashlib
 import itertools
 import json
 import math
-import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ from ..files import write_atomically
 from ..folders import load_exactly, load_tensors
 from ..spec import Spec
 from .features import ConvExtractor
+from .places import cache_folder
 
 HASH, ACCURACY = "kept.sha256", "kept.accuracy"  # entries of a cache file beside the weights
 BATCH, SMOOTHING, READ = 64, 0.05, 256
@@ -115,11 +115,6 @@ def trained(data: str) -> ConvExtractor:
     )
     _write(path, extractor)
     return extractor
-
-
-def cache_folder() -> Path:
-    """Where trained extractors are kept."""
-    return Path(os.environ.get("NEXTSET_CACHE") or Path.home() / ".cache" / "nextset").expanduser()
 
 
 def train(recipe: Recipe, train_set: tuple[Tensor, Tensor], test_set: tuple[Tensor, Tensor]) -> ConvExtractor:

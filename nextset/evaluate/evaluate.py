@@ -1,6 +1,6 @@
 """One call that judges a sampler, or samples in files, against held-out pictures under a stated protocol.
 
-Legend: B batch, C channels, H height, W width, F features.
+Legend: B batch, C channels, H height, W width.
 """
 
 from __future__ import annotations
@@ -9,19 +9,18 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from ..data.base import Dataset
 from ..data.batch import Batch
 from ..data.loader import once
-from .accuracy import Grader, GradeTally, Tally
+from .accuracy import Grader, GradeTally
 from .bits import LogProb, bits_per_dim
+from .eye import Eye
 from .features import Extractor
-from .frechet import Moments, frechet, kid
-from .neighbours import precision_recall
-from .protocol import OF_FEATURES, OF_SAMPLES, Figure, Protocol, Result
+from .protocol import OF_SAMPLES, Figure, Protocol, Result
+from .reference import Statistics
 from .request import JUDGED_BY_EXTRACTOR, Request, Sampler
 from .samples import Samples
 
@@ -34,7 +33,7 @@ def evaluate(
     log_prob: LogProb | None = None,
     extractor: Extractor | None = None,
     grader: Grader | None = None,
-    statistics: Moments | None = None,
+    statistics: Statistics | None = None,
     batch: int = 64,
 ) -> Result:
     """The figures that `protocol.metrics` names, against the pictures of `data` (a test split).
@@ -42,7 +41,7 @@ def evaluate(
     `sample(condition, first) -> (B, C, H, W)` draws in [-1, 1]; condition is labels (B,) int64 or a list of B captions, as
     `protocol.condition` says, and the drawn pictures have the numbers first, first + 1, ...; or it is what `load_samples` opened.
     `log_prob(images, labels, first) -> (B,)` nats is for "bits", `grader` (such as `grade_shapes`) for "grade", `extractor` for the
-    rest. `statistics` (`Moments.load`) stand for the data in the Frechet distance, as a published reference file does. Pictures
+    rest. `statistics` (`Statistics.load`) stand for the data in Frechet distances, as a published reference file does. Pictures
     of another size than `protocol.size` (default: that of the first one, or of the files) are cropped as `data.crop` does.
     The result's protocol has the fields filled in that follow from data and extractor; figures do not depend on `batch`.
     Raises UsageError before any work where something does not fit or is missing, NextsetError naming a sample that is not finite.
@@ -76,20 +75,23 @@ class _Judge:
     def look(self, labels: Tensor, captions: list[str]) -> None:
         """Everything that is about drawn pictures, which are to show these."""
         request, wants = self.request, self.request.wants
-        extractor = request.extractor if wants & JUDGED_BY_EXTRACTOR else None
-        eye = _Eye(extractor, bool(wants & {"kid", "precision-recall"}), "accuracy" in wants) if extractor else None
+        judged = request.extractor if wants & JUDGED_BY_EXTRACTOR else None
+        eye = Eye(judged, wants, request.statistics or Statistics()) if judged else None
         grades = GradeTally(request.grader) if request.grader and "grade" in wants else None
-        if eye and wants & (set(OF_FEATURES) if request.statistics is None else {"kid", "precision-recall"}):
+        if eye and eye.real.wanted:
             for part in self._reference("reference"):
-                eye.real.add(eye.features(part.images))
+                eye.study(part.images)
         for chosen, images in self._drawn(labels, captions):
             if eye:
                 eye.see(images, labels[chosen])
             if grades:
                 grades.add(images, captions[chosen])
         if eye:
-            self._distances(eye)
-            self._accuracy(eye)
+            self.figures |= eye.figures(self.protocol.neighbours)
+            self.warnings += eye.warnings()
+        if eye and eye.tally:
+            self.metadata["accuracy_per_class"] = eye.tally.per_class
+            self.metadata["classifier_accuracy"] = eye.extractor.accuracy
         if grades:
             self.figures |= grades.figures()
 
@@ -109,69 +111,3 @@ class _Judge:
                 images = self.request.draw(asked[chosen], first, chosen.stop - first)
                 yield chosen, images
                 bar.update(len(images))
-
-    def _distances(self, eye: _Eye) -> None:
-        wants, figures = self.request.wants, self.figures
-        if "frechet" in wants:
-            real = self.request.statistics or eye.real.moments
-            figures["frechet"] = Figure(frechet(real, eye.drawn.moments), "")
-            self._warn_few(real, eye.drawn.moments)
-        if "kid" in wants:
-            figures["kid"] = Figure(kid(eye.real.all(), eye.drawn.all()), "")
-        if "precision-recall" in wants:
-            shares = precision_recall(eye.real.all(), eye.drawn.all(), self.protocol.neighbours)
-            for name, share in zip(("precision", "recall"), shares, strict=True):
-                figures[name] = Figure(share, "", more_is_better=True)
-        if not eye.extractor.comparable:
-            self.warnings.append(
-                f"extractor {eye.extractor.name} has random weights: not comparable with any other figure"
-            )
-
-    def _warn_few(self, real: Moments, drawn: Moments) -> None:
-        for what, moments in (("samples", drawn), ("reference pictures", real)):
-            if moments.count <= moments.dim:
-                self.warnings.append(
-                    f"{moments.count} {what} are too few for {moments.dim} features: the covariance is singular and the Frechet "
-                    "distance too large"
-                )
-
-    def _accuracy(self, eye: _Eye) -> None:
-        if eye.tally:
-            self.figures["accuracy"] = Figure(eye.tally.accuracy, "", eye.tally.error, more_is_better=True)
-            self.metadata["accuracy_per_class"] = eye.tally.per_class
-            self.metadata["classifier_accuracy"] = eye.extractor.accuracy
-
-
-class _Features:
-    """Features of one set of pictures: their moments, and themselves where `keep`."""
-
-    def __init__(self, dim: int, keep: bool) -> None:
-        self.moments, self.keep = Moments(dim), keep
-        self._kept: list[Tensor] = []
-
-    def add(self, features: Tensor) -> None:
-        self.moments.add(features)
-        if self.keep:
-            self._kept.append(features)
-
-    def all(self) -> Tensor:
-        return torch.cat(self._kept)
-
-
-class _Eye:
-    """Looks at pictures through one extractor."""
-
-    def __init__(self, extractor: Extractor, keep: bool, classify: bool) -> None:
-        self.extractor = extractor
-        self.real, self.drawn = _Features(extractor.dim, keep), _Features(extractor.dim, keep)
-        self.tally = Tally(extractor.classes) if classify else None
-
-    def features(self, images: Tensor) -> Tensor:
-        return self.extractor.features(images.to(next(self.extractor.parameters()).device))
-
-    def see(self, images: Tensor, labels: Tensor) -> None:
-        """Takes in drawn pictures of these labels."""
-        features = self.features(images)
-        self.drawn.add(features)
-        if self.tally:
-            self.tally.add(self.extractor.logits(features), labels)

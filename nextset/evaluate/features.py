@@ -21,7 +21,7 @@ from ..errors import UsageError
 class Extractor(nn.Module, ABC):
     """Images (B, C, H, W) float in [-1, 1] to features (B, dim) float32. Always in evaluation mode, never trained further.
 
-    A new one (Inception, DINOv2) is a subclass that fills in the fields and `_features`; what it does to the pictures first
+    A new one is a subclass that fills in the fields and `_features` (`_both`, `_logits` where it has more); what it does to the pictures first
     (scaling, normalising) happens inside, since figures depend on it.
     """
 
@@ -29,20 +29,32 @@ class Extractor(nn.Module, ABC):
     dim: int  # F
     channels: int
     size: tuple[int, int] | None  # the only (H, W) that it takes; None: any, resized inside
+    greys: bool = False  # whether it also takes grey pictures, as three equal channels
     classes: int = 0  # of its classifier; 0 where it has none
+    aligned: bool = True  # whether its classes have the numbers of the data's, so that accuracy means something
+    spatial: int = 0  # features that keep their place in the picture, for the spatial Frechet distance; 0: none
     accuracy: float | None = None  # of the classifier, on held-out real pictures
     comparable: bool = True  # False where its figures mean nothing outside one run
 
     @abstractmethod
     def _features(self, images: Tensor) -> Tensor: ...
 
+    def _both(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        raise UsageError(f"extractor {self.name} has no spatial features; leave sfid out of metrics, or give inception")
+
     def _logits(self, features: Tensor) -> Tensor:
-        raise UsageError(f"extractor {self.name} does not classify; accuracy needs one that does")
+        raise UsageError(f"extractor {self.name} does not classify; this needs one that does")
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
         """(B, F) float32. Raises UsageError for images that it does not take."""
         return self._features(self._checked(images)).float()
+
+    @torch.no_grad()
+    def both(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (B, F) and spatial features (B, spatial), float32, in one pass. Raises UsageError where it has no spatial ones."""
+        features, spatial = self._both(self._checked(images))
+        return features.float(), spatial.float()
 
     @torch.no_grad()
     def logits(self, features: Tensor) -> Tensor:
@@ -60,12 +72,12 @@ class Extractor(nn.Module, ABC):
 
     def _checked(self, images: Tensor) -> Tensor:
         wanted = f"(B, {self.channels}, {'any size' if self.size is None else f'{self.size[0]}, {self.size[1]}'})"
-        fits = images.ndim == 4 and images.shape[1] == self.channels
+        fits = images.ndim == 4 and (images.shape[1] == self.channels or (self.greys and images.shape[1] == 1))
         if not fits or (self.size is not None and tuple(images.shape[2:]) != self.size):
             raise UsageError(f"extractor {self.name} takes images {wanted}, got {tuple(images.shape)}")
         if not images.is_floating_point():
             raise UsageError(f"extractor {self.name} takes floating point images in [-1, 1], got {images.dtype}")
-        return images.float()
+        return images.float().expand(-1, self.channels, -1, -1)
 
 
 class ConvNet(nn.Module):

@@ -12,7 +12,10 @@ from __future__ import annotations
 import hashlib
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -82,28 +85,51 @@ class Moments:
         write_stream(Path(path), lambda file: np.savez(file, mu=mu, sigma=sigma, count=count))
 
     @classmethod
-    def load(cls, path: str | Path) -> Moments:
-        """Reads such a file. Where it does not tell `count`, as ADM's do not, 50 000 is taken, which matters only to `merge`."""
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                mu, sigma = file["mu"].astype(np.float64), file["sigma"].astype(np.float64)
-                count = int(file["count"]) if "count" in file else 50_000
-        except FileNotFoundError as error:
-            raise UsageError(f"{path} does not exist; give an .npz with mu and sigma") from error
-        except KeyError as error:
-            raise UsageError(f"{path} is no statistics file: it has no mu and sigma") from error
-        except (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError) as error:
-            raise NextsetError(f"{path} is damaged or cut short ({error}); write it again") from error
+    def load(cls, path: str | Path, ending: str = "") -> Moments:
+        """Reads such a file; `ending` "_s" reads mu_s and sigma_s, as ADM's files name those of spatial features.
+
+        Where it does not tell `count`, as ADM's do not, 50 000 is taken, which matters only to `merge`.
+        """
+        names = f"mu{ending}", f"sigma{ending}"
+        if not npz_names(path) >= set(names):
+            raise UsageError(f"{path} is no statistics file: it has no {' and '.join(names)}")
+        with _opened(path) as file:
+            mu, sigma = (np.asarray(file[name], np.float64) for name in names)
+            count = int(file["count"]) if "count" in file else 50_000
         if (
             mu.ndim != 1
             or sigma.shape != (len(mu), len(mu))
             or not (np.isfinite(mu).all() and np.isfinite(sigma).all())
         ):
-            raise UsageError(f"{path}: mu must be (F,) and sigma (F, F), finite, got {mu.shape} and {sigma.shape}")
+            raise UsageError(
+                f"{path}: {names[0]} must be (F,) and {names[1]} (F, F), finite, got {mu.shape} and {sigma.shape}"
+            )
         moments = cls(len(mu))
         moments.count, moments.mean = count, torch.from_numpy(mu)
         moments._scatter = torch.from_numpy(sigma) * (count - 1)
         return moments
+
+
+def npz_names(path: str | Path) -> set[str]:
+    """Names of the arrays in an `.npz`. Raises UsageError where there is none, NextsetError where it is damaged."""
+    with _opened(path) as file:
+        return set(file.files)
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Any]:
+    try:
+        found = np.load(path, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            raise UsageError(f"{path} is one array; give an .npz")
+        with found as file:
+            yield file
+    except FileNotFoundError as error:
+        raise UsageError(f"{path} does not exist; give an .npz with mu and sigma") from error
+    except UsageError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError) as error:
+        raise NextsetError(f"{path} is damaged or cut short ({error}); write it again") from error
 
 
 def frechet(a: Moments, b: Moments) -> float:

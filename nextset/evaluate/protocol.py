@@ -18,22 +18,44 @@ from ..errors import NextsetError, UsageError, nearest
 from ..files import save_json
 from ..spec import Spec
 
-METRICS = ("bits", "frechet", "kid", "precision-recall", "accuracy", "grade")
+METRICS = (
+    "bits",
+    "frechet",
+    "sfid",
+    "kid",
+    "precision-recall",
+    "density-coverage",
+    "inception-score",
+    "accuracy",
+    "grade",
+)
 OF_SAMPLES = METRICS[1:]
-OF_FEATURES = ("frechet", "kid", "precision-recall")
+OF_FEATURES = ("frechet", "sfid", "kid", "precision-recall", "density-coverage")  # of samples and reference
+OF_ALL_FEATURES = OF_FEATURES[2:]  # ... that take the features themselves, not their moments
 BALANCES = ("data", "uniform")
 CONDITIONS = ("label", "caption")
 FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Protocol(Spec):
-    """All that a figure depends on besides the model.
+class Measured(Spec):
+    """Base of what says how figures were measured."""
+
+    @property
+    def id(self) -> str:
+        """The first 12 hex digits of the SHA-256 of the canonical JSON: equal ids, comparable figures."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Protocol(Measured):
+    """All that a figure of samples depends on besides the model.
 
     `samples` drawn pictures, of classes as `balance` says: "data" takes the labels of the reference, spread evenly over it
     (picture i that of item floor(i reference / samples)), "uniform" class i mod classes; `condition` is what the model is told,
     a "label" or a "caption". `guidance`, `sampling` and `dtype` say in words how it drew, "" where nobody said. `data` ("digits:test"), `reference` (pictures in it), `extractor`
-    ("digits-cnn-v1:<hash>"), `statistics` (a hash, where the Frechet distance is to stored moments), `channels` and `size` (height, width) are filled in by `evaluate`; pictures are judged after
+    ("digits-cnn-v1:<hash>"), `statistics` (hashes, where Frechet distances are to stored moments), `channels` and `size` (height, width) are filled in by `evaluate`; pictures are judged after
     `quantisation`.
     """
 
@@ -67,12 +89,6 @@ class Protocol(Spec):
         if self.balance == "uniform" and self.condition == "caption":
             raise UsageError("captions come from the data: condition 'caption' needs balance 'data'")
 
-    @property
-    def id(self) -> str:
-        """The first 12 hex digits of the SHA-256 of the canonical JSON: equal ids, comparable figures."""
-        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
-
 
 @dataclass(frozen=True)
 class Figure:
@@ -92,7 +108,7 @@ class Figure:
 class Result:
     """What an evaluation found: figures by name under one protocol, warnings, and metadata (checkpoint, date, per-class figures)."""
 
-    protocol: Protocol
+    protocol: Measured
     figures: dict[str, Figure]
     warnings: tuple[str, ...] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -113,7 +129,7 @@ class Result:
         """The result that `to_dict` wrote. Raises UsageError where the protocol was changed by hand, so that its id is not its own."""
         if not isinstance(data, dict) or data.get("nextset_result") != FORMAT:
             raise UsageError(f"not a result of this version of nextset (format {FORMAT})")
-        protocol = Protocol.from_dict(data["protocol"])
+        protocol = Measured.from_dict(data["protocol"])
         if protocol.id != data["id"]:
             raise UsageError(
                 f"the protocol has the id {protocol.id}, not {data['id']} as written: it was changed afterwards"
@@ -176,6 +192,9 @@ class Difference:
 
 def compare(left: Result, right: Result) -> list[Difference]:
     """The figures of two results side by side. Raises UsageError naming the fields in which their protocols differ."""
+    if type(left.protocol) is not type(right.protocol):
+        kinds = (type(result.protocol).__name__ for result in (left, right))
+        raise UsageError(f"these two results cannot be compared: {' vs '.join(kinds)}")
     differences = left.protocol.diff(right.protocol)
     if differences:
         named = ", ".join(f"{name} {here!s} vs {there!s}" for name, here, there in differences)

@@ -15,14 +15,15 @@ from ..data.crop import to_float
 from ..errors import UsageError
 from .accuracy import Grader
 from .bits import LogProb
+from .eye import check_extractor
 from .features import Extractor
-from .frechet import Moments
 from .protocol import OF_FEATURES, OF_SAMPLES, Protocol
+from .reference import Statistics
 from .samples import Samples, check_finite, to_uint8
 
 Sampler = Callable[[Any, int], Tensor]
 
-JUDGED_BY_EXTRACTOR = {*OF_FEATURES, "accuracy"}
+JUDGED_BY_EXTRACTOR = {*OF_FEATURES, "inception-score", "accuracy"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Request:
     log_prob: LogProb | None
     extractor: Extractor | None
     grader: Grader | None
-    statistics: Moments | None
+    statistics: Statistics | None
     batch: int
 
     @property
@@ -55,7 +56,7 @@ class Request:
             data=self.data.name,
             reference=len(self.data),
             extractor=self.extractor.identity if self.extractor and used else "",
-            statistics=self.statistics.identity if self.statistics and "frechet" in self.wants else "",
+            statistics=self.statistics.identity(self.wants) if self.statistics else "",
             channels=channels if files else old.channels or channels,
             size=old.size if any(old.size) and not files else (height, width),
         )
@@ -81,7 +82,7 @@ class Request:
         self._check_extractor()
 
     def _check_counts(self) -> None:
-        fewest = self.protocol.neighbours + 1 if "precision-recall" in self.wants else 2
+        fewest = self.protocol.neighbours + 1 if self.wants & {"precision-recall", "density-coverage"} else 2
         counts = self.protocol.samples, len(self.data)
         if self.wants & set(OF_FEATURES) and min(counts) < fewest:
             raise UsageError(f"these metrics need at least {fewest} samples and reference pictures, got {counts}")
@@ -90,14 +91,13 @@ class Request:
         extractor = self.extractor
         if extractor is None or not self.wants & JUDGED_BY_EXTRACTOR:
             return
-        device = next(extractor.parameters()).device
-        extractor.features(torch.zeros(1, self.protocol.channels, *self.protocol.size, device=device))
-        if self.statistics and self.statistics.dim != extractor.dim:
-            raise UsageError(
-                f"statistics are of {self.statistics.dim} features, extractor {extractor.name} makes {extractor.dim}"
-            )
-        if "accuracy" in self.wants and not extractor.classes:
-            raise UsageError(f"extractor {extractor.name} does not classify; leave accuracy out of metrics")
+        check_extractor(extractor, self.wants, (self.protocol.channels, *self.protocol.size))
+        known = self.statistics or Statistics()
+        for moments, dim in ((known.features, extractor.dim), (known.spatial, extractor.spatial)):
+            if moments and dim and moments.dim != dim:
+                raise UsageError(
+                    f"statistics are of {moments.dim} features, extractor {extractor.name} makes {dim}; they belong to another one"
+                )
 
     def asked(self) -> tuple[Tensor, list[str]]:
         """What the pictures are to show: labels (samples,) int64, -1 where there are none, and captions, "" where not needed."""

@@ -109,6 +109,7 @@ class Mamba2Module(MixerModule):
         if state is not None and store:
             state.inputs.copy_(padded[..., padded.shape[-1] - past :])
         if state is not None and inputs.shape[-1] == 1:  # on a CPU five times faster than calling a convolution for it
+            assert self.conv.bias is not None
             found = (padded * self.conv.weight[:, 0]).sum(-1) + self.conv.bias
             return found[:, None]
         return self.conv(padded).transpose(1, 2)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -15,42 +16,96 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ..digest import tensors_hash
 from ..errors import NextsetError, UsageError
 
-STAGES = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))  # convolutions of VGG16 before each pooling
-WIDTHS = (64, 128, 256, 512, 512)
+Layers = tuple[
+    tuple[int, int, int, int, int], ...
+]  # index in torchvision's `features`, channels, kernel, stride, padding
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """A network whose maps are compared: convolutions by stage, and the pooling between stages, by kernel (stride 2; 0: none)."""
+
+    name: str
+    stages: tuple[Layers, ...]
+    pools: tuple[int, ...]  # before each stage
+    smallest: int  # side of a picture that all stages can see
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of each map."""
+        return tuple(stage[-1][1] for stage in self.stages)
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of its weights as torchvision has them, and those of LPIPS's heads."""
+        found: dict[str, tuple[int, ...]] = {}
+        entering = 3
+        for index, channels, kernel, _, _ in (layer for stage in self.stages for layer in stage):
+            found |= {
+                f"features.{index}.weight": (channels, entering, kernel, kernel),
+                f"features.{index}.bias": (channels,),
+            }
+            entering = channels
+        return found | {f"lin{k}.model.1.weight": (1, width, 1, 1) for k, width in enumerate(self.widths)}
+
+
+def _plain(indices: tuple[int, ...], channels: int) -> Layers:
+    return tuple((index, channels, 3, 1, 1) for index in indices)
+
+
+VGG16 = Trunk(  # Simonyan and Zisserman 2014, arXiv 1409.1556
+    "vgg16",
+    (
+        _plain((0, 2), 64),
+        _plain((5, 7), 128),
+        _plain((10, 12, 14), 256),
+        _plain((17, 19, 21), 512),
+        _plain((24, 26, 28), 512),
+    ),
+    (0, 2, 2, 2, 2),
+    16,
+)
+ALEXNET = Trunk(  # Krizhevsky 2014, arXiv 1404.5997
+    "alexnet",
+    (((0, 64, 11, 4, 2),), ((3, 192, 5, 1, 2),), *(_plain((i,), n) for i, n in ((6, 384), (8, 256), (10, 256)))),
+    (0, 3, 3, 0, 0),
+    31,
+)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, of images in [0, 1]
-SMALLEST = 16
 TINY = 1e-10
 
 
-class VGG16Features(nn.Module):
-    """The last map before each of VGG16's poolings (Simonyan and Zisserman 2014), five in all.
+class Features(nn.Module):
+    """The maps of a trunk, five in all: the last before each of VGG16's poolings, every one of AlexNet's.
 
     Weights are constants: not parameters, and not in the state dict, since they come from a file of their own.
     """
 
-    def __init__(self, weights: Mapping[str, Tensor]) -> None:
+    def __init__(self, trunk: Trunk, weights: Mapping[str, Tensor]) -> None:
         super().__init__()
-        for layer in [layer for stage in STAGES for layer in stage]:
+        self.trunk = trunk
+        for index, *_ in (layer for stage in trunk.stages for layer in stage):
             for kind in ("weight", "bias"):
-                self.register_buffer(f"{kind}{layer}", weights[f"features.{layer}.{kind}"].float(), persistent=False)
+                self.register_buffer(f"{kind}{index}", weights[f"features.{index}.{kind}"].float(), persistent=False)
         self.register_buffer("mean", torch.tensor(MEAN).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(-1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Images (B, 1 or 3, H, W) in [-1, 1], at least 16 pixels a side, to five maps."""
-        if min(images.shape[-2:]) < SMALLEST:
+        """Images (B, 1 or 3, H, W) in [-1, 1], of at least `trunk.smallest` pixels a side, to five maps."""
+        if min(images.shape[-2:]) < self.trunk.smallest:
             raise UsageError(
-                f"the perceptual loss needs images of at least {SMALLEST} pixels a side; switch it off (perceptual='')"
+                f"the perceptual distance needs images of at least {self.trunk.smallest} pixels a side; switch it off (perceptual='')"
             )
         mean, std = self.get_buffer("mean"), self.get_buffer("std")
         x = ((images.to(mean.dtype).expand(-1, 3, -1, -1) + 1) / 2 - mean) / std
         maps: list[Tensor] = []
-        for stage in STAGES:
-            x = x if not maps else F.max_pool2d(x, 2)
-            for layer in stage:
-                x = F.relu(F.conv2d(x, self.get_buffer(f"weight{layer}"), self.get_buffer(f"bias{layer}"), padding=1))
+        for pool, stage in zip(self.trunk.pools, self.trunk.stages, strict=True):
+            x = F.max_pool2d(x, pool, 2) if pool else x
+            for index, _, _, stride, padding in stage:
+                weight, bias = self.get_buffer(f"weight{index}"), self.get_buffer(f"bias{index}")
+                x = F.relu(F.conv2d(x, weight, bias, stride, padding))
             maps.append(x)
         return maps
 
@@ -58,12 +113,18 @@ class VGG16Features(nn.Module):
 class PerceptualDistance(nn.Module):
     """The distance by maps that `features` gives, with a weight per channel (None: their mean)."""
 
-    def __init__(self, features: nn.Module, heads: Sequence[Tensor] | None = None) -> None:
+    def __init__(self, features: nn.Module, heads: Sequence[Tensor] | None = None, identity: str = "") -> None:
         super().__init__()
+        self.identity = identity  # network and a hash of all weights, where it is the published distance
         self.features = features.eval().requires_grad_(False)
         self.heads = len(heads) if heads is not None else 0
         for k, head in enumerate(heads or ()):
             self.register_buffer(f"head{k}", head.float().view(-1, 1, 1), persistent=False)
+
+    @property
+    def smallest(self) -> int:
+        """Side of the smallest picture that the features can see."""
+        return self.features.trunk.smallest if isinstance(self.features, Features) else 1
 
     def train(self, mode: bool = True) -> PerceptualDistance:
         """Stays in evaluation mode: what is compared must not change."""
@@ -89,19 +150,28 @@ def _unit(maps: Tensor) -> Tensor:
 def lpips(path: str | Path) -> PerceptualDistance:
     """LPIPS with weights from a local file, or from a folder of files that hold them together.
 
-    Expected are VGG16's `features.<layer>.weight|bias` as torchvision names them and LPIPS's `lin<k>.model.1.weight`. Raises
-    UsageError where the path or a tensor is missing, NextsetError for a file that cannot be read.
+    Expected are `features.<layer>.weight|bias` of torchvision's VGG16 or AlexNet, and the `lin<k>.model.1.weight` of the official
+    LPIPS (version 0.1) for the same network. Raises UsageError where the path or a tensor is missing or has another shape,
+    NextsetError for a file that cannot be read.
     """
     weights = _load(Path(path))
-    wanted = [f"features.{layer}.{kind}" for stage in STAGES for layer in stage for kind in ("weight", "bias")]
-    heads = [f"lin{k}.model.1.weight" for k in range(len(STAGES))]
-    missing = [key for key in wanted + heads if key not in weights]
+    first = weights.get("features.0.weight")
+    trunk = ALEXNET if first is not None and first.shape[-1] == 11 else VGG16
+    wanted = trunk.shapes()
+    missing = [key for key in wanted if key not in weights]
     if missing:
         raise UsageError(
             f"{path} lacks {len(missing)} tensors of LPIPS, such as {missing[0]}; give a folder with both"
-            " torchvision's VGG16 and the official LPIPS heads"
+            f" torchvision's {trunk.name} and the official LPIPS heads for it"
         )
-    return PerceptualDistance(VGG16Features(weights), [weights[key] for key in heads])
+    for key, shape in wanted.items():
+        if tuple(weights[key].shape) != shape:
+            raise UsageError(
+                f"{path}: {key} is {tuple(weights[key].shape)}, LPIPS on {trunk.name} has {shape}; network and heads belong together"
+            )
+    heads = [weights[f"lin{k}.model.1.weight"] for k in range(len(trunk.stages))]
+    name = f"lpips-{trunk.name}:{tensors_hash({key: weights[key].float() for key in wanted})[:12]}"
+    return PerceptualDistance(Features(trunk, weights), heads, name)
 
 
 def _load(path: Path) -> dict[str, Tensor]:

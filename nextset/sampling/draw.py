@@ -52,7 +52,7 @@ def draw(model: Model, job: Job, out: Output, batch: int = 32, share: Share = AL
 def _images(model: Model, job: Job, run: range) -> Tensor:
     try:
         images = model.generate(
-            job.labels(run),
+            job.asked(run),
             count=len(run),
             seed=job.seed,
             first=run.start,

@@ -18,7 +18,8 @@ from ..spec import Spec
 
 @dataclass(frozen=True)
 class Job(Spec):
-    """`count` pictures of the model with the hash `model`; picture i has the class classes[i mod len(classes)], none where empty.
+    """`count` pictures of the model with the hash `model`; picture i has the class classes[i mod len(classes)], none where empty,
+    or the caption captions[i mod len(captions)].
 
     Picture i draws from the stream (seed, i), whatever else is drawn beside it. `dtype` is that of the network, and what was quantized: it, the batch
     and the device decide how sums round, so with other ones a picture may now and then differ where a draw was close.
@@ -31,10 +32,13 @@ class Job(Spec):
     guidance: Guidance
     pick: Pick
     dtype: str = "float32"
+    captions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.count < 1:
             raise UsageError(f"count must be at least 1, got {self.count}")
+        if self.classes and self.captions:
+            raise UsageError("a job has classes or captions, not both")
 
     def label(self, index: int) -> int | None:
         """The class of picture `index`."""
@@ -43,6 +47,10 @@ class Job(Spec):
     def labels(self, chosen: range) -> Tensor | None:
         """The classes of these pictures, int64."""
         return torch.tensor([self.label(i) for i in chosen], dtype=torch.int64) if self.classes else None
+
+    def asked(self, chosen: range) -> Tensor | list[str] | None:
+        """What these pictures are to show: their captions, or their classes."""
+        return [self.captions[i % len(self.captions)] for i in chosen] if self.captions else self.labels(chosen)
 
 
 def identity(model: Model) -> str:

@@ -3,7 +3,7 @@
 wiring     the last condition slot predicts the first token, each token's slot the next one; a slot sits at its own token's site
 backbone   Llama with 2-D rotary positions; condition slots get zero rows, so they are attended to with logit 0
 head       linear, without bias, zero at first: training starts from the uniform distribution
-condition  a class in one slot, or Flan-T5-XL features of a caption in 120
+condition  a class in one slot, Flan-T5-XL features of a caption in 120, or the words of one in 16
 New here: nothing but the composition; it is the baseline that most later systems change in one place.
 """
 
@@ -12,7 +12,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..backbones import Llama
-from ..conditions import Label, Text
+from ..conditions import Captions, Label, Text
+from ..data.shapes.words import WORDS
 from ..decode import Constant, Pick
 from ..mixers import Attention
 from ..system import System
@@ -21,6 +22,7 @@ from ..tokenizers.pixel import Pixel
 from ..tokenizers.vq import VQ
 
 VQ16 = VQ(16384, 8)
+VQ_SHAPES = VQ(256, 8, 16, (1, 2, 2), blocks=1, latent=32, groups=8)
 
 
 def llamagen(
@@ -67,6 +69,7 @@ SIZES = {
     "7b": llamagen(32, 32, 4096, guidance=1.65),
     # for a CPU; of 1, 1.5, 2 and 3 the scale 1.5 has the best Frechet distance on digits
     "digits": llamagen(4, 4, 96, 8, Pixel(17), 10, guidance=1.5),
-    "shapes": llamagen(6, 4, 128, 32, VQ(256, 8, 16, (1, 2, 2), blocks=1, latent=32, groups=8), 36, guidance=1.5),
+    "shapes": llamagen(6, 4, 128, 32, VQ_SHAPES, 36, guidance=1.5),
+    "t2i-shapes": replace(llamagen(4, 4, 128, 32, VQ_SHAPES, guidance=2.0), condition=Captions(WORDS, 16)),
 }
 TINY = llamagen(2, 2, 16, image=4, tokenizer=Pixel(5), classes=3, hidden_multiple=16)

@@ -12,6 +12,7 @@ from PIL import Image
 from nextset import UsageError, catalogue
 from nextset.arena import Contest, fitted, lineup, pictures_of
 from nextset.arena.entrant import Entrant
+from nextset.arena.judging import Judge
 from nextset.arena.lineup import Pictures
 from nextset.cli import main
 from nextset.data.open import open_dataset
@@ -71,6 +72,19 @@ def test_pictures_of_ones_own_are_judged_without_a_classifier(photos: Path, tmp_
     assert "accuracy" not in found.figures
     assert any("random weights" in note for note in found.notes)
     assert json.loads((tmp_path / "run" / "plan.json").read_text())["train_steps"] >= 1
+
+
+def test_captions_are_graded_by_category() -> None:
+    """A system that is told captions keeps them, and is asked GenEval's six kinds of prompts."""
+    contest = Contest("shapes", samples=10)
+    systems, misfits = lineup(["llamagen/t2i-shapes"], "shapes", SHAPES)
+    assert (systems["llamagen/t2i-shapes"], misfits) == (catalogue.spec("llamagen/t2i-shapes"), {})
+    judge = Judge(contest, systems["llamagen/t2i-shapes"].build().eval(), 0)
+    found = judge.prompts(1.0)
+    assert judge.captioned
+    assert len(found) == 7
+    assert found["prompt/overall"] == pytest.approx(sum(v for k, v in found.items() if k != "prompt/overall") / 6)
+    assert judge.bits() == {"likelihood": "none: it is told captions"}
 
 
 def test_data_without_classes_is_refused(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -199,5 +199,10 @@ def test_bars_and_curves() -> None:
     assert [round(float(h)) for h in re.findall(r'<rect x=.*? height="([\d.]+)"', drawn)] == [35, 0, 70]
     assert "<title>one: none</title>" in drawn
     assert "&lt;two&gt;" in drawn
+    rows = bars([("colour attribution", 0.5), ("position", None)] * 3, "prompts")
+    assert re.findall(r">([^<>]+)</text>", rows) == ["colour attribution", "50.0%", "position", "none"] * 3
+    many = bars([(f"a long name {k}", 0.5) for k in range(36)], "many")
+    assert many.count("<title>") == 36
+    assert "<text" not in many
     assert curves([Curve([], [])]) == ""
     assert curves([FLAT, replace(FLAT, held_out=[])]).count("<polyline") == 3

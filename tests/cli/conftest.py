@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from nextset import Model
-from nextset.conditions import Unconditional
+from nextset.conditions import Captions, Unconditional
 from nextset.decode import Constant
 from tests.laws.toys import lively, tiny
 
@@ -34,6 +34,13 @@ def free(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A model that is told nothing."""
     system = replace(SYSTEM, condition=Unconditional(), guidance=Constant())
     return str(lively(system).save_pretrained(tmp_path_factory.mktemp("checkpoints") / "free"))
+
+
+@pytest.fixture(scope="session")
+def captioned(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A model that is told captions."""
+    system = replace(SYSTEM, condition=Captions(("a", "b"), 3, 1, 2))
+    return str(lively(system).save_pretrained(tmp_path_factory.mktemp("checkpoints") / "captioned"))
 
 
 @pytest.fixture

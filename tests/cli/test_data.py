@@ -1,4 +1,4 @@
-"""`nextset data check` and `nextset data encode`."""
+"""`nextset data check`, `nextset data encode` and `nextset data preview`."""
 
 from __future__ import annotations
 
@@ -163,3 +163,46 @@ def test_a_damaged_model_is_a_failure(model: Path, tmp_path: Path, capsys: Captu
     words = ["data", "encode", "digits", "--tokenizer", str(model), "--out", str(tmp_path / "cache")]
     assert main(words) == 1
     assert f"{weights} is damaged or cut short" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["image", "edit", "views", "voxels", "painting", "degraded", "text", "truth"])
+def test_preview_of_the_world(kind: str, tmp_path: Path, capsys: Captured) -> None:
+    out = tmp_path / f"{kind}.png"
+    assert main(["data", "preview", "shapes", "--kind", kind, "--out", str(out), "--count", "3", "--size", "32"]) == 0
+    assert f"3 of shapes, kind {kind}" in capsys.readouterr().out
+    page = np.asarray(Image.open(out).convert("RGB"))
+    assert page.shape[0] > 128
+    assert (page == 255).all(-1).mean() < 0.7  # there is more than paper
+    assert len(np.unique(page.reshape(-1, 3), axis=0)) > 10
+
+
+def test_preview_of_a_video(tmp_path: Path) -> None:
+    out = tmp_path / "video.gif"
+    words = ["--kind", "video", "--out", str(out), "--count", "2", "--size", "32", "--world.most", "1"]
+    assert main(["data", "preview", "shapes", *words]) == 0
+    with Image.open(out) as pages:
+        assert getattr(pages, "n_frames", 1) == 24
+
+
+def test_preview_of_other_data(photos: Path, tmp_path: Path, capsys: Captured) -> None:
+    out = tmp_path / "page.png"
+    assert main(["data", "preview", str(photos), "--out", str(out), "--count", "5", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"out": str(out), "kind": "image", "items": 5}
+    assert main(["data", "preview", "digits", "--out", str(out)]) == 0
+    assert Image.open(out).size[0] > 500
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["digits", "--kind", "video", "--out", "x.gif"], "those of shapes"),
+        (["digits", "--world.most", "1", "--out", "x.png"], "those of shapes"),
+        (["shapes", "--kind", "video", "--out", "x.png"], "ends in .gif"),
+        (["shapes", "--out", "x.png", "--count", "0"], "count >= 1"),
+        (["shapes", "--out", "x.png", "--world.most", "9"], "most"),
+        (["shapes", "--out", "x.png", "--size", "4"], "size >= 16"),
+    ],
+)
+def test_wrong_previews_are_refused(words: list[str], said: str, capsys: Captured) -> None:
+    assert main(["data", "preview", *words]) == 2
+    assert said in " ".join(capsys.readouterr().err.replace("\u2502", " ").split())

@@ -19,7 +19,7 @@ from nextset.conditions import Label, Unconditional
 from nextset.data.digits import Digits
 from nextset.data.loader import once
 from nextset.decode import Constant
-from nextset.evaluate import Result, save_folder, save_npz, trained
+from nextset.evaluate import Moments, Result, save_folder, save_npz, trained
 from nextset.tokenizers.pixel import Pixel
 from tests.laws.toys import excite, tiny
 
@@ -167,6 +167,9 @@ def test_samples_bring_their_settings(save: Any, tmp_path: Path, capsys: Capture
     )
     assert protocol["guidance"] == "Linear(scale=2, start=1)"
     assert "guidance is for drawing" in refused(capsys, "evaluate", str(path), "--data", "digits", "--guidance", "3")
+    save_npz(torch.zeros(9, 1, 8, 8), path.with_name("ref.npz"))
+    reference = ["--data", str(path.with_name("ref.npz")), "--extractor", "digits", "--metrics", "kid"]
+    assert judged(capsys, str(path), *reference)["protocol"]["balance"] == "uniform"
     save_npz(torch.zeros(19, 1, 8, 8), path, torch.zeros(19, dtype=torch.int64))
     assert "holds 19 of the 20 pictures of its job" in refused(capsys, "evaluate", str(path), "--data", "digits")
 
@@ -180,10 +183,27 @@ def test_photos_need_an_extractor(save: Any, tmp_path: Path, digits: Any, capsys
         picture.save(tmp_path / "photos" / "train" / str(i % 10) / f"{i}.png")
     words = [save(LABELLED), "--data", str(tmp_path / "photos"), "--count", "10"]
     said = refused(capsys, "evaluate", *words)
-    assert "give --extractor digits, shapes or tiny-random, or --metrics bits" in said
+    assert "give --extractor digits, shapes, tiny-random or inception, or --metrics bits" in said
     found = judged(capsys, *words, "--extractor", "digits")
     assert found["protocol"]["size"] == [8, 8]  # pictures of the data are cropped to the model's size
     assert "accuracy" in found["figures"]
+
+
+def test_reference_files_bring_pictures_and_moments(tmp_path: Path, digits: Any, capsys: Capture) -> None:
+    images, labels = digits
+    save_npz(images[:30], tmp_path / "samples.npz", labels[:30])
+    save_npz(images[30:], tmp_path / "ref.npz", labels[30:])
+    words = [str(tmp_path / "samples.npz"), "--data", str(tmp_path / "ref.npz"), "--extractor", "digits"]
+    found = judged(capsys, *words, "--metrics", "frechet", "inception-score", "density-coverage")
+    assert set(found["figures"]) == {"frechet", "inception-score", "density", "coverage"}
+    assert (found["protocol"]["data"], found["protocol"]["reference"]) == ("ref.npz", 30)
+    assert found["protocol"]["statistics"] == ""
+    extractor, moments = trained("digits"), Moments(64)
+    moments.add(extractor.features(images[30:]))
+    moments.save(tmp_path / "moments.npz")
+    by_file = judged(capsys, *words, "--metrics", "frechet", "--statistics", str(tmp_path / "moments.npz"))
+    assert by_file["figures"]["frechet"]["value"] == pytest.approx(found["figures"]["frechet"]["value"], rel=1e-4)
+    assert by_file["protocol"]["statistics"] == Moments.load(tmp_path / "moments.npz").identity
 
 
 @pytest.mark.parametrize(
@@ -194,6 +214,11 @@ def test_photos_need_an_extractor(save: Any, tmp_path: Path, digits: Any, capsys
         (replace(LABELLED, condition=Label(3)), [], "knows 3 classes, data digits:test has 10"),
         (LABELLED, ["--extractor", "shapes"], "extractor shapes takes 32x32 RGB pictures, checkpoint"),
         (LABELLED, ["--metrics", "grade"], "needs the data shapes"),
+        (LABELLED, ["--metrics", "sfid"], "give --extractor inception"),
+        (LABELLED, ["--extractor", "tiny-random", "--metrics", "inception-score"], "an extractor that classifies"),
+        (LABELLED, ["--extractor", "tiny-randon"], "did you mean 'tiny-random'"),
+        (LABELLED, ["--extractor", "missing.pth"], "there is no file missing.pth"),
+        (LABELLED, ["--statistics", "missing.npz"], "missing.npz does not exist"),
         (LABELLED, ["--metrics", "kid", "--count", "1"], "at least 2 samples"),
         (FREE, ["--guidance", "3"], "guidance 3 needs a condition"),
     ],

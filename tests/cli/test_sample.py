@@ -20,8 +20,10 @@ from PIL import Image
 from nextset import Model
 from nextset.cli import command, main
 from nextset.conditions import Text
+from nextset.data.crop import to_float
 from nextset.decode import Pick
 from nextset.evaluate import load_samples
+from nextset.evaluate.samples import to_uint8
 from nextset.sampling import Job, Share, recorded
 from tests.laws.toys import lively, tiny
 
@@ -154,6 +156,14 @@ def test_a_full_disk_is_said_and_the_rerun_completes(
     assert len(load_samples(tmp_path / "x.npz")) == 8
 
 
+def test_captions_take_turns(captioned: str, tmp_path: Path) -> None:
+    assert main(["sample", captioned, "--out", str(tmp_path / "x.npz"), "--prompt", "a b", "b", "--count", "3"]) == 0
+    model = Model.from_pretrained(captioned)
+    assert torch.equal(
+        load_samples(tmp_path / "x.npz").images(0, 3), to_float(to_uint8(model.generate(["a b", "b", "a b"])).numpy())
+    )
+
+
 # -- what is refused before any model is loaded
 
 
@@ -193,6 +203,9 @@ def test_wrong_options_are_refused_without_a_model(
         ("saved", ["--class", "-1"], "class -1 is outside 0..2"),
         ("free", ["--class", "1"], "this model is told no class; leave --class out"),
         ("free", ["--guidance", "2"], "guidance 2 needs a condition"),
+        ("saved", ["--prompt", "a b"], "no captions; leave --prompt out"),
+        ("captioned", ["--prompt", "a", "a c"], "caption 'a c' has the unknown word 'c'"),
+        ("captioned", ["--class", "1"], "this model is told no class"),
         ("saved", ["--device", "warp"], "device 'warp' cannot be used here"),
     ],
 )

@@ -31,6 +31,7 @@ from nextset.evaluate import (
     trained,
 )
 from nextset.evaluate.frechet import Moments, frechet
+from nextset.evaluate.reference import Statistics
 
 ALL = ("frechet", "kid", "precision-recall", "accuracy")
 
@@ -157,7 +158,7 @@ def test_stored_statistics_stand_for_the_data(extractor: Extractor, tmp_path: Pa
     real.add(extractor.features(pictures("all")[0]))
     drawn.add(extractor.features(images))
     real.save(tmp_path / "reference.npz")
-    loaded = Moments.load(tmp_path / "reference.npz")
+    loaded = Statistics.load(tmp_path / "reference.npz")
     result = evaluate(
         Protocol(metrics=("frechet",), samples=200),
         Digits("test"),
@@ -166,7 +167,7 @@ def test_stored_statistics_stand_for_the_data(extractor: Extractor, tmp_path: Pa
         statistics=loaded,
     )
     assert result.figures["frechet"].value == pytest.approx(frechet(real, drawn), rel=1e-4)  # float32 features by batch
-    assert result.protocol.statistics == loaded.identity
+    assert result.protocol.statistics == Moments.load(tmp_path / "reference.npz").identity
 
 
 def test_bits_of_a_uniform_model() -> None:
@@ -246,10 +247,10 @@ def test_bad_samples_are_named(extractor: Extractor) -> None:
         )
 
 
-def five_features() -> Moments:
+def five_features() -> Statistics:
     moments = Moments(5)
     moments.add(torch.rand(9, 5))
-    return moments
+    return Statistics(moments)
 
 
 class Empty(Dataset):

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from nextset.errors import UsageError
-from nextset.evaluate.neighbours import precision_recall, radii
+from nextset.errors import NextsetError, UsageError
+from nextset.evaluate.neighbours import density_coverage, precision_recall, radii
 
 
 def cloud(generator: torch.Generator, centre: float, count: int = 200) -> Tensor:
@@ -68,8 +68,36 @@ def test_chunks_change_nothing(generator: torch.Generator) -> None:
     )
 
 
+def test_density_and_coverage_of_known_sets(generator: torch.Generator) -> None:
+    x = cloud(generator, 1e3)
+    density, coverage = density_coverage(x, x.flip(0))
+    assert density == pytest.approx(1, abs=1e-12)  # every open ball holds its centre and k - 1 others
+    assert coverage == 1
+    assert density_coverage(cloud(generator, 0), cloud(generator, 100)) == (0, 0)
+    half = torch.cat([cloud(generator, 0), cloud(generator, 50)])
+    assert density_coverage(half, half[:200])[1] == 0.5
+
+
+def test_density_and_coverage_against_the_definition(generator: torch.Generator) -> None:
+    real, samples = cloud(generator, 0, 40).double(), cloud(generator, 1, 30).double()
+    reach = torch.cdist(real, real).sort(1).values[:, 5]
+    inside = torch.cdist(real, samples) < reach[:, None]
+    density, coverage = density_coverage(real, samples, chunk=7)
+    assert density == pytest.approx(inside.sum().item() / (5 * 30), abs=1e-12)
+    assert coverage == pytest.approx(inside.any(1).double().mean().item(), abs=1e-12)
+
+
+def test_a_stray_picture_weighs_little_in_the_density(generator: torch.Generator) -> None:
+    real = torch.cat([cloud(generator, 0), torch.full((1, 2), 1e3)])
+    samples = torch.full((50, 2), 500.0) + cloud(generator, 0, 50)
+    assert precision_recall(real, samples)[0] == 1  # all in the one large ball
+    assert density_coverage(real, samples)[0] == pytest.approx(1 / 5)
+
+
 def test_misfits_are_refused(generator: torch.Generator) -> None:
     with pytest.raises(UsageError, match="k = 3"):
         precision_recall(cloud(generator, 0, 3), cloud(generator, 0))
     with pytest.raises(UsageError, match="features"):
         precision_recall(torch.zeros(9, 3), torch.zeros(9, 2))
+    with pytest.raises(NextsetError, match="not finite"):
+        precision_recall(torch.full((9, 2), torch.nan), torch.zeros(9, 2))

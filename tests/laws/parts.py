@@ -26,7 +26,7 @@ from nextset.backbones import (
     TwoPass,
     UViT,
 )
-from nextset.conditions import Attended, Condition, Label, Text, Unconditional, Words
+from nextset.conditions import Attended, Captions, Condition, Label, Text, Unconditional, Words
 from nextset.decode import (
     Clipped,
     Constant,
@@ -295,6 +295,8 @@ TOYS: tuple[Spec, ...] = (
     Words(4, 2, dropout=None),
     Words(1, dropout=None),
     Words(5, 3, dropout=None, predicted=True),
+    Captions(("a", "b"), 3, 1, 2, dropout=0.3),
+    Captions(("a", "b"), 2, 1, 2, vector=True),
     NextSet(),
     MaskedShare(),
     MaskedShare(0.3, 0.6, 0.1),

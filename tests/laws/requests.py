@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from nextset.conditions import Attended, Condition, Label, Text, Unconditional, Words
+from nextset.conditions import Attended, Captions, Condition, Label, Text, Unconditional, Words
 
 
 def _features(batch: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -29,6 +29,7 @@ ASKED: dict[type[Condition], Callable[[Any, int], Any]] = {
     Text: lambda part, batch: _features(batch),
     Attended: lambda part, batch: _features(batch),
     Words: _ids,
+    Captions: lambda part, batch: [" ".join(part.words[: 1 + i % len(part.words)][::-1]) for i in range(batch)],
 }
 NO_FEATURES = (
     "a cat",
@@ -64,6 +65,17 @@ REFUSED: dict[type[Condition], tuple[Any, ...]] = {
     ),
     Attended: NO_FEATURES,
     Text: NO_FEATURES,
+    Captions: (
+        "a cat",
+        "",
+        "a b a b",
+        ["a", 3],
+        ["a", "c"],
+        3,
+        torch.zeros(2, dtype=torch.int64),
+        torch.zeros(2, 3),
+        {"a": 1},
+    ),
 }
 
 

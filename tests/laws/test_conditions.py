@@ -88,7 +88,7 @@ def test_slots(part: Condition) -> None:
         assert conditioning.valid[:, -1].all(), "the last slot predicts the first token"
     for i in range(4):
         alone = module(rows[i : i + 1])
-        assert torch.allclose(alone.prefix, conditioning.prefix[i : i + 1], **CLOSE)
+        assert torch.allclose(alone.prefix, conditioning.prefix[i : i + 1], rtol=1e-5, atol=1e-6)  # encoders round
 
 
 @over_guidable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from nextset.errors import NextsetError, UsageError
 from nextset.nn.discriminator import PatchDiscriminator
-from nextset.nn.perceptual import STAGES, WIDTHS, PerceptualDistance, lpips
+from nextset.nn.perceptual import VGG16, PerceptualDistance, lpips
 from nextset.objectives.adversarial import TokenizerLoss
 
 GAN = TokenizerLoss(gan=True, gan_start=10, gan_layers=2, gan_width=8)
@@ -105,15 +106,14 @@ def test_judgement_does_not_depend_on_the_batch(generator: torch.Generator) -> N
 
 def random_lpips(generator: torch.Generator) -> dict[str, Tensor]:
     """Tensors with the names and shapes of VGG16 and LPIPS, drawn at random."""
-    state, inputs = {}, 3
-    for stage, width in zip(STAGES, WIDTHS, strict=True):
-        for layer in stage:
-            scale = (2 / (9 * inputs)) ** 0.5  # keeps the size of the maps (He et al. 2015)
-            state[f"features.{layer}.weight"] = torch.randn(width, inputs, 3, 3, generator=generator) * scale
-            state[f"features.{layer}.bias"] = torch.randn(width, generator=generator) * 0.1
-            inputs = width
-    heads = {f"lin{k}.model.1.weight": torch.rand(1, w, 1, 1, generator=generator) for k, w in enumerate(WIDTHS)}
-    return state | heads
+    state = {}
+    for key, shape in VGG16.shapes().items():
+        if key.startswith("lin"):
+            state[key] = torch.rand(shape, generator=generator)
+        else:  # He et al. 2015 keeps the size of the maps
+            scale = (2 / math.prod(shape[1:])) ** 0.5 if len(shape) > 1 else 0.1
+            state[key] = torch.randn(shape, generator=generator) * scale
+    return state
 
 
 def reference_lpips(state: dict[str, Tensor], a: Tensor, b: Tensor) -> Tensor:

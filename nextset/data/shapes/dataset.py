@@ -1,40 +1,31 @@
-"""The world as a data set: pictures made when asked for, the same ones at every asking."""
+"""The world as data sets of single pictures, made when asked for: with captions and classes, and with the truth of every pixel."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from ...errors import UsageError
-from ...noise import mix
 from ..base import Dataset, Item
 from ..batch import Stack
-from .render import render
-from .sample import CLASSES, Sample, sample
+from .render import pictures, render
+from .sample import CLASSES, Sample, samples
+from .streams import Streams
+from .world import DEFAULT, World
 
-COUNTS = {"train": 50_000, "test": 2_000}
 
-
-class Shapes(Dataset):
+class Shapes(Streams, Dataset):
     """RGB pictures (size, size, 3) with captions and 36 classes (kind and colour of the largest shape).
 
     "train" has 50,000 items, "test" 2,000, unless `count` says otherwise; "all" is one after the other. The streams of the two
-    are unrelated. `most` (1 to 3) limits the shapes of a scene.
+    are unrelated. `world` makes them easier or harder.
     """
 
-    def __init__(self, split: str = "train", size: int = 32, count: int | None = None, most: int = 3) -> None:
-        if split not in (*COUNTS, "all"):
-            raise UsageError(f"split must be one of {', '.join(COUNTS)}, all; got {split!r}")
-        if size < 16 or most not in (1, 2, 3) or (count is not None and count < 1):
-            raise UsageError(f"shapes need size >= 16, most 1 to 3 and count >= 1, got {size=}, {most=}, {count=}")
-        parts = COUNTS if split == "all" else {split: COUNTS[split]}
-        self._ends = {part: length if count is None else count for part, length in parts.items()}
-        self.name = f"shapes{'' if size == 32 else f'-{size}'}:{split}"
-        self.classes = CLASSES
-        self.shape = (size, size, 3)
-        self.most = most
+    classes = CLASSES
 
-    def __len__(self) -> int:
-        return sum(self._ends.values())
+    def __init__(self, split: str = "train", size: int = 32, count: int | None = None, world: World = DEFAULT) -> None:
+        super().__init__(split, size, count, world)
+        self.shape = (size, size, 3)
 
     def __getitem__(self, index: int) -> Item:
         """Item `index`."""
@@ -43,16 +34,45 @@ class Shapes(Dataset):
 
     def stack(self, index: np.ndarray) -> Stack:
         """The items `index` (B,)."""
-        samples = [self.sample(int(i)) for i in index]
-        images = render([s.scene for s in samples], self.shape[0]).images
-        return Stack(images, np.array([s.label for s in samples], dtype=np.int64), [s.caption for s in samples])
+        found = samples(self.keys(index), self.world)
+        return Stack(pictures([s.scene for s in found], self.size), *_told(found))
 
     def sample(self, index: int) -> Sample:
         """Scene, prompt, caption and label of item `index`. Raises IndexError beyond the end."""
-        if not 0 <= index < len(self):
-            raise IndexError(f"item {index} of {len(self)}")
-        for part, length in self._ends.items():
-            if index < length:
-                return sample(mix("split", part), index, self.most)
-            index -= length
-        raise AssertionError("unreachable: the length is the sum of the parts")
+        return samples(self.keys([index]), self.world)[0]
+
+
+@dataclass(frozen=True)
+class TruthStack(Stack):
+    """Pictures (B, S, S, 3) and what each pixel shows: the fields of `Rendered` under its names.
+
+    `edges` bool (B, S, S); `boxes` int64 (B, N, 4): left, top, right, bottom (the last two exclusive) of what is visible of each
+    shape and word, by its number in `instances` less one; zeros where nothing is visible, or a scene has fewer.
+    """
+
+    instances: np.ndarray
+    kinds: np.ndarray
+    depths: np.ndarray
+    normals: np.ndarray
+    edges: np.ndarray
+    boxes: np.ndarray
+
+
+class Truths(Shapes):
+    """The items of `Shapes`, the same ones, with their truth."""
+
+    def stack(self, index: np.ndarray) -> TruthStack:
+        """The items `index` (B,)."""
+        found = samples(self.keys(index), self.world)
+        seen = render([s.scene for s in found], self.size)
+        most = max((len(s.scene.shapes) + len(s.scene.words) for s in found), default=0)
+        boxes = np.zeros((len(found), most, 4), dtype=np.int64)
+        for b in range(len(found)):
+            for place, box in seen.boxes(b).items():
+                boxes[b, place] = box
+        arrays = (seen.instances, seen.kinds, seen.depths, seen.normals, seen.edges(), boxes)
+        return TruthStack(seen.images, *_told(found), *arrays)
+
+
+def _told(found: list[Sample]) -> tuple[np.ndarray, list[str]]:
+    return np.array([s.label for s in found], dtype=np.int64), [s.caption for s in found]

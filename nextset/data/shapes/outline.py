@@ -28,6 +28,15 @@ PERIODS = {
     "ring": 0.0,
     "cross": math.pi / 2,
 }
+# How far an upright shape of size 1 reaches down.
+FEET = {
+    "circle": 1.0,
+    "square": HALF_SQUARE,
+    "triangle": INRADIUS,
+    "star": STAR[0] * math.cos(math.pi / 5),
+    "ring": RING[1],
+    "cross": 1.0,
+}
 
 
 def distance(kind: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:

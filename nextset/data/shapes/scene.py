@@ -1,4 +1,4 @@
-"""What there is to see: shapes on a plane with depth, their motion, and the camera that looks at them.
+"""What there is to see: shapes and words on a plane with depth, their motion, and the camera that looks at them.
 
 Coordinates are those of the picture: x to the right and y down, both in [0, 1]; depth in [0, 1] is 0 for the nearest.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import string
 from dataclasses import dataclass
 
 from ...errors import UsageError, nearest
@@ -20,6 +21,8 @@ COLOURS = {
     "purple": (175, 70, 205),
     "white": (240, 240, 240),
 }
+TEXTURES = ("plain", "striped", "dotted", "checked")
+RGB = tuple[int, int, int]
 # Distance from the centre of a shape of size 1 to its farthest point. Sizes are such that all kinds look equally large.
 REACH = {
     "circle": 1.0,
@@ -30,13 +33,14 @@ REACH = {
     "cross": math.hypot(1, 0.35),
 }
 BLACK = (18, 18, 22)
+LETTERS = frozenset(string.ascii_uppercase + string.digits)
 
 
 @dataclass(frozen=True)
 class Shape:
     """A shape centred at (x, y), of radius `size` (1 is the picture's side), turned by `angle` radians (clockwise as seen).
 
-    `velocity` (x, y) and `spin` are its motion per unit of time.
+    `velocity` (x, y) and `spin` are its motion per unit of time. What is not of a plain `texture` is partly of a darker colour.
     """
 
     kind: str
@@ -48,12 +52,15 @@ class Shape:
     depth: float = 0.5
     velocity: tuple[float, float] = (0.0, 0.0)
     spin: float = 0.0
+    texture: str = "plain"
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise UsageError(f"kind {self.kind!r} is no shape{nearest(self.kind, KINDS)}")
         if self.colour not in COLOURS:
             raise UsageError(f"colour {self.colour!r} is not of this world{nearest(self.colour, COLOURS)}")
+        if self.texture not in TEXTURES:
+            raise UsageError(f"texture {self.texture!r} is not known{nearest(self.texture, TEXTURES)}")
 
     @property
     def reach(self) -> float:
@@ -74,6 +81,26 @@ def _bounced(place: float, margin: float) -> float:
         return 0.5
     along = (place - margin) % (2 * room)
     return margin + min(along, 2 * room - along)
+
+
+@dataclass(frozen=True)
+class Lettering:
+    """A word of A-Z and 0-9 in a shape's colour, centred at (x, y), whose letters are `height` high; it is before all shapes.
+
+    Neither cameras nor time move it, like a caption in a film.
+    """
+
+    text: str
+    x: float
+    y: float
+    height: float
+    colour: str = "white"
+
+    def __post_init__(self) -> None:
+        if not self.text or set(self.text) - LETTERS:
+            raise UsageError(f"text {self.text!r} must be letters of A-Z and 0-9, at least one")
+        if self.colour not in COLOURS:
+            raise UsageError(f"colour {self.colour!r} is not of this world{nearest(self.colour, COLOURS)}")
 
 
 @dataclass(frozen=True)
@@ -100,11 +127,16 @@ class Camera:
 
 @dataclass(frozen=True)
 class Scene:
-    """Shapes before a background (RGB), seen by a camera at one moment."""
+    """Shapes before a background (RGB), seen by a camera at one moment.
+
+    The background turns evenly into the colour `floor` towards the bottom, where there is one. `words` are written over all.
+    """
 
     shapes: tuple[Shape, ...]
-    background: tuple[int, int, int] = BLACK
+    background: RGB = BLACK
     camera: Camera = Camera()
+    floor: RGB | None = None
+    words: tuple[Lettering, ...] = ()
 
     def at(self, time: float) -> Scene:
         """The scene after `time`."""

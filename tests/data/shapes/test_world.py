@@ -14,6 +14,7 @@ from nextset.data.shapes.phrase import Group, Prompt, parse, wording
 from nextset.data.shapes.render import coverage, render
 from nextset.data.shapes.sample import BACKGROUNDS, CLASSES, sample
 from nextset.data.shapes.scene import COLOURS, KINDS, REACH
+from nextset.data.shapes.world import World
 from nextset.errors import UsageError
 
 # outlines and pixels
@@ -122,7 +123,7 @@ def test_scenes_are_random_access() -> None:
 @pytest.mark.parametrize("most", [1, 2, 3])
 def test_scenes_show_everything_whole(most: int) -> None:
     for i in range(200):
-        one = sample(1, i, most)
+        one = sample(1, i, World(most=most))
         shapes = one.scene.shapes
         assert len(shapes) == one.prompt.total <= most
         assert one.scene.background in BACKGROUNDS
@@ -214,4 +215,4 @@ def test_all_is_train_then_test() -> None:
     with pytest.raises(UsageError, match="split"):
         Shapes("valid")
     with pytest.raises(UsageError, match="most"):
-        Shapes(most=4)
+        World(most=7)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,12 +11,20 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from ...errors import UsageError
-from .phrase import Group, Prompt, parse
+from ....errors import UsageError, nearest
+from ..phrase import COUNTS, SIZES, WORDING, Group, Prompt, parse
+from ..scene import COLOURS, KINDS
 from .read import Found, Reading, read_all
 
 ASPECTS = ("count", "colour", "kind", "size", "relation", "all")
 LEAST_STEP = 0.03  # a relation holds if the centres differ by one pixel at 32
+# the words of captions: those that say what is to be seen, and those between
+LITTLE = (
+    *["a", "an", "the", "to", "of", "with", "there", "is", "are", "picture", "image", "photo", "drawing"],
+    *map(str, range(len(COUNTS))),
+)
+_LYING = {word for ways in WORDING.values() for way in ways for word in way.split()} - {*LITTLE}
+TELLING = (*KINDS, *COLOURS, *SIZES, *COUNTS, *sorted(_LYING))
 
 
 @dataclass(frozen=True)
@@ -42,14 +51,32 @@ class Grades:
 def grade(images: np.ndarray | Tensor, captions: Sequence[str | Prompt]) -> Grades:
     """Grades pictures, uint8 (B, S, S, 3) or float (B, 3, S, S) in [-1, 1], against captions of the world's grammar.
 
-    Raises UsageError for a caption that is not of the grammar, before any picture is read.
+    Raises UsageError for a caption that is not of the grammar, naming the first unknown word, before any picture is read.
     """
     if len(images) != len(captions):
         raise UsageError(f"captions: {len(captions)} for {len(images)} images; give one an image")
-    prompts = [caption if isinstance(caption, Prompt) else parse(caption) for caption in captions]
+    prompts = prompts_of(captions)
     rows = [_graded(reading, prompt) for reading, prompt in zip(read_all(images), prompts, strict=True)]
     columns = np.array(rows, dtype=np.float64).reshape(-1, len(ASPECTS)).T
     return Grades(**dict(zip(ASPECTS, columns, strict=True)))
+
+
+def prompts_of(captions: Sequence[str | Prompt]) -> list[Prompt]:
+    """What captions ask for. Raises UsageError naming the first word that the world does not know, and the nearest that it does."""
+    return [caption if isinstance(caption, Prompt) else _prompt(caption) for caption in captions]
+
+
+def _prompt(caption: str) -> Prompt:
+    try:
+        return parse(caption)
+    except UsageError:
+        known = {*TELLING, *LITTLE}
+        for word in re.findall(r"[^\s.]+", caption.lower()):
+            if known.isdisjoint((word, word.removesuffix("s"), word.removesuffix("es"))):
+                raise UsageError(
+                    f"caption {caption!r} is not of this world, which has no word {word!r}{nearest(word, TELLING)}"
+                ) from None
+        raise
 
 
 def _graded(reading: Reading, prompt: Prompt) -> tuple[float, ...]:
@@ -59,9 +86,9 @@ def _graded(reading: Reading, prompt: Prompt) -> tuple[float, ...]:
     kind = _covers(Counter(s.kind for s in shapes), [(g.kind, g.count) for g in prompt.groups])
     size = _covers(Counter(s.size_word for s in shapes), [(g.size, g.count) for g in prompt.groups])
     relation = (
-        float("nan") if prompt.second is None else float(any(_lies(a, prompt) for a in _matches(shapes, prompt, False)))
+        float("nan") if prompt.second is None else float(any(lies(a, prompt) for a in matches(shapes, prompt, False)))
     )
-    whole = count and any(prompt.second is None or _lies(a, prompt) for a in _matches(shapes, prompt, True))
+    whole = count and any(prompt.second is None or lies(a, prompt) for a in matches(shapes, prompt, True))
     return float(count), colour, kind, size, relation, float(whole)
 
 
@@ -74,7 +101,7 @@ def _covers(found: Counter[str], asked: list[tuple[str | None, int]]) -> float:
     return float(needed <= found) if needed else float("nan")
 
 
-def _matches(
+def matches(
     shapes: Sequence[Found], prompt: Prompt, sized: bool
 ) -> Iterator[tuple[tuple[Found, ...], tuple[Found, ...]]]:
     """The ways to pick shapes for the first and the second group that have all that is asked of them."""
@@ -92,7 +119,7 @@ def _is(shape: Found, group: Group, sized: bool) -> bool:
     return fits and (not sized or group.size in (None, shape.size_word))
 
 
-def _lies(chosen: tuple[tuple[Found, ...], tuple[Found, ...]], prompt: Prompt) -> bool:
+def lies(chosen: tuple[tuple[Found, ...], tuple[Found, ...]], prompt: Prompt) -> bool:
     """Whether every shape of the first group lies as asked to every one of the second."""
     steps = np.array([(a.x - b.x, a.y - b.y) for a in chosen[0] for b in chosen[1]]).reshape(-1, 2)
     axis, sign = {"left of": (0, -1), "right of": (0, 1), "above": (1, -1), "below": (1, 1)}[

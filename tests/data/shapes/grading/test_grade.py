@@ -6,8 +6,8 @@ import torch
 
 from nextset.data.crop import to_float
 from nextset.data.shapes import Scene, Shape, Shapes, grade, read
-from nextset.data.shapes.grade import ASPECTS
-from nextset.data.shapes.read import components
+from nextset.data.shapes.grading.grade import ASPECTS
+from nextset.data.shapes.grading.read import components
 from nextset.data.shapes.render import render
 from nextset.errors import UsageError
 
