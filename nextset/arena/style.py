@@ -21,8 +21,8 @@ th[aria-sort=descending] button::after { content: " \\2193" }
 .best { font-weight: 700 } td, tbody th { vertical-align: top } td small { display: block; font-weight: normal; font-size: 11px } .failed { color: var(--bad); font-size: 12px; white-space: normal; overflow-wrap: anywhere; min-width: 14em; max-width: 70em } td.failed { text-align: left }
 .plots { display: flex; flex-wrap: wrap; gap: 1em } .cards { display: grid; gap: 1em; grid-template-columns: repeat(auto-fill, minmax(360px, 1fr)) }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 1em; overflow: hidden }
-.drawn { display: flex; gap: .8em; align-items: flex-start } figure { margin: 0 0 .6em } figcaption { font-size: 12px }
-.drawn img { image-rendering: pixelated; display: block; height: 176px; width: auto; max-width: 100% }
+.drawn { display: flex; flex-wrap: wrap; gap: 0 .8em; align-items: flex-start } figure { margin: 0 0 .6em } figcaption { font-size: 12px }
+.drawn img { image-rendering: pixelated; display: block; height: 176px; width: auto; max-width: 100%; object-fit: contain; object-position: left top }
 code { font-size: 12px; overflow-wrap: anywhere } summary { cursor: pointer; font-size: 13px; color: var(--soft) }
 svg { max-width: 100%; height: auto; font: 11px system-ui, sans-serif; fill: currentColor; color: var(--text) }
 .grid { stroke: var(--line); stroke-width: 1 } .tick { font-size: 10px } .point circle { fill: var(--mark) }
