@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import itertools
+import math
 
 import pytest
 import torch
@@ -264,17 +265,20 @@ def test_all_weights_learn(name: str) -> None:
     model = tiny(name).build().train()
     tokens = Tokens(random_tokens(model, 8), model.system.layout)
     optimizer = torch.optim.AdamW(model.network.parameters(), lr=1e-2)
-    moved: set[str] = set()
+    still, first = dict(model.network.named_parameters()), math.inf
     for step in range(150):
         torch.manual_seed(0)  # the noise of heads, and dropout, of one batch
-        losses = model.loss(tokens, conditions(model, 8), seed=0)
+        loss = model.loss(tokens, conditions(model, 8), seed=0)["loss"]
+        first = loss.item() if step == 0 else first
+        if not still and loss.item() < 0.5 * first:
+            return
         optimizer.zero_grad()
-        losses["loss"].backward()
-        moved |= {k for k, p in model.network.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+        loss.backward()
+        still = {name: p for name, p in still.items() if p.grad is None or not p.grad.any()}
         optimizer.step()
-        first = losses["loss"].item() if step == 0 else first  # noqa: F821
-    assert moved == {k for k, _ in model.network.named_parameters()}
-    assert losses["loss"].item() < 0.5 * first
+    pytest.fail(
+        f"after 150 steps the loss went from {first:.3g} to {loss.item():.3g}; without a gradient: {', '.join(still) or 'none'}"
+    )
 
 
 def test_learns_after_it_was_scored_and_drawn(name: str) -> None:
