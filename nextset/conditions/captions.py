@@ -129,9 +129,11 @@ class Captions(Condition):
         if min(self.slots, self.depth, self.heads) < 1:
             raise UsageError("Captions: slots, depth and heads must be at least 1")
 
-    def of(self, labels: Tensor, captions: Sequence[str]) -> list[str]:
-        """The captions."""
-        return list(captions)
+    def of(self, labels: Tensor, captions: Sequence[str]) -> list[str | None]:
+        """The captions without unknown words, cut at `slots`: a rare word of a data set ends no training. None where nothing is left."""
+        known = set(self.words)
+        kept = ([word for word in words_of(caption) if word in known][: self.slots] for caption in captions)
+        return [" ".join(words) or None for words in kept]
 
     def build(self, dim: int) -> CaptionsModule:
         """The encoder for slots of width `dim`, which `heads` must divide."""

@@ -57,6 +57,13 @@ def test_captions_that_it_cannot_read(caption: str, said: str) -> None:
         SPEC.build(8).prepare(["red", caption], 2, CPU)
 
 
+def test_training_captions_lose_what_it_does_not_know() -> None:
+    """A rare or a long caption ends no training; asked for by a user it is refused (above)."""
+    told = SPEC.of(torch.zeros(3), ["a big red circle", "nothing here", "a red blue red blue circle"])
+    assert told == ["a red circle", None, "a red blue red"]
+    assert SPEC.build(8).prepare(told, 3, CPU).shape == (3, 4)
+
+
 @torch.inference_mode()
 def test_every_word_knows_the_others() -> None:
     """The order of words counts, and each slot depends on each word."""
