@@ -56,7 +56,11 @@ def test_words() -> None:
 def test_what_is_no_extractor_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="did you mean 'digits'"):
         open_extractor("digit")
-    with pytest.raises(UsageError, match="no vision model could be had there"):
-        open_extractor(str(tmp_path))
     with pytest.raises(UsageError, match="there is no file"):
         open_extractor(str(tmp_path / "none.pth"))
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason="the extra nextset[text] is not installed")
+    with pytest.raises(UsageError, match="no vision model could be had there"):
+        open_extractor(str(tmp_path))
