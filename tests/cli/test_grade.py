@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import nextset
 from nextset.cli import main
 from nextset.conditions import Label
 from nextset.evaluate import Result, save_npz
@@ -34,6 +35,18 @@ def test_pictures_in_files_are_graded(tmp_path: Path, capsys: Capture) -> None:
     found = json.loads(capsys.readouterr().out)
     assert found["figures"]["grade/overall"]["value"] == 0
     assert Result.load(out).protocol.data == "shapes-prompts:2:0"
+
+
+def test_checkpoints_are_asked_and_graded(tmp_path: Path, capsys: Capture) -> None:
+    """An untrained one draws nothing that is right."""
+    torch.manual_seed(0)
+    folder = nextset.spec("llamagen/t2i-shapes").build().save_pretrained(tmp_path / "model")
+    assert main(["grade", str(folder), "--count", "2", "--json"]) == 0
+    found = Result.from_dict(json.loads(capsys.readouterr().out))
+    assert found.protocol.condition == "caption"  # type: ignore[union-attr]
+    assert found.protocol.guidance == "Constant(scale=2)"  # type: ignore[union-attr]
+    assert found.figures["grade/overall"].value == 0
+    assert "Captions" in found.metadata["system"]
 
 
 def test_tokenizers_are_graded(tmp_path: Path, capsys: Capture) -> None:
