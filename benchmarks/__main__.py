@@ -53,7 +53,11 @@ def measure(names: Sequence[str], quick: bool, as_json: bool) -> int:
     found: list[Row] = []
     for name in names:
         try:
-            found += rows(name, machine, quick)
+            for row in rows(name, machine, quick):
+                found.append(row)
+                print(
+                    f"benchmarks: {' | '.join(cells(row))}", file=sys.stderr
+                )  # the table comes last, minutes from now
         except NextsetError as error:
             print(f"benchmarks: {name}: {error}", file=sys.stderr)
             code = 1

@@ -118,7 +118,7 @@ def rows(machine: Machine, quick: bool, only: str = "") -> Iterator[Row]:
     """LlamaGen-B as it is, and for inference; both servers have the same model. Raises NextsetError where tokens differ."""
     torch.manual_seed(0)
     model = system(quick).build().eval()
-    count, room = (8, 4) if quick else (12, 32)
+    count, room = (8, 4) if quick else (8, 32)
     if only in "float32":  # narrower products round by how many rows there are, and others are drawn then
         yield compare(model.for_inference(), count, room, machine)
 

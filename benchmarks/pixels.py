@@ -19,7 +19,7 @@ from . import IMAGE, Case, Row
 from .machine import Machine
 from .rounds import alternate, timed
 
-BATCH, ROUNDS = 2, 2
+BATCH, ROUNDS = 2, 1
 
 
 def rows(machine: Machine, quick: bool, only: str = "") -> Iterator[Row]:

@@ -35,7 +35,7 @@ from .variants import variants, weight_bytes
 
 SCALE = 4.0  # of LlamaGen, as its authors draw pictures to look at
 TOLERANCE = 1e-3  # of vectors, relative to all of them: a chain of denoisings magnifies the rounding of each
-ROUNDS, SECONDS = 5, 20.0  # at most, of a contest; a first round is always run
+ROUNDS, SECONDS = 5, 10.0  # at most, of a contest; a first round is always run
 TIE = 1e-3  # of the deviation of logits over the vocabulary; roundings are a hundredth of that, and best and second far more apart
 FEW = 4  # pictures tell how near narrower weights are
 LLAMAGEN = ("plain", "transformers")
@@ -67,7 +67,7 @@ def contests(quick: bool) -> Iterator[Contest]:
         yield Contest("llamagen, 4 layers of 256, 64 tokens", llama, Asked(2, SCALE), LLAMAGEN, 0.0)
         yield Contest("llamagen, 4 layers of 256, 64 tokens", llama, Asked(1, SCALE, 8), LLAMAGEN, 0.0)
     else:
-        for batch, first, seconds in ((1, 128, 60.0), (4, 64, 40.0), (16, 32, 40.0)):
+        for batch, first, seconds in ((1, 128, 30.0), (4, 64, 20.0), (16, 32, 20.0)):
             yield Contest("llamagen/b", subject("llamagen/b"), Asked(batch, SCALE, first), LLAMAGEN, seconds)
     for name, steps in (("var/d16", None), ("mar/b", None), ("rar/b", 32), ("arpg/l", 32), ("aim/b", 32)):
         name = f"{name.partition('/')[0]}/digits" if quick else name

@@ -51,7 +51,7 @@ LARGE = {"llamagen/b": 2, "var/d16": 1, "mar/b": 1, "rar/b": 1, "arpg/l": 1, "ai
 def rows(machine: Machine, quick: bool, only: str = "") -> Iterator[Row]:
     """Two sizes against the plain loop, then large ones; all with and without recomputed activations."""
     cases = [("llamagen/digits, batch 64", DIGITS, 64, 5)]
-    cases += [] if quick else [("8 layers of 384, 256 tokens, batch 8", MIDDLE, 8, 3)]
+    cases += [] if quick else [("8 layers of 384, 256 tokens, batch 8", MIDDLE, 8, 2)]
     for name, system, batch, steps in (case for case in cases if only in case[0]):
         for checkpointing in (False, True):
             case = f"{name}, checkpointing" if checkpointing else name
