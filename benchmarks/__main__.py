@@ -55,9 +55,8 @@ def measure(names: Sequence[str], quick: bool, as_json: bool) -> int:
         try:
             for row in rows(name, machine, quick):
                 found.append(row)
-                print(
-                    f"benchmarks: {' | '.join(cells(row))}", file=sys.stderr
-                )  # the table comes last, minutes from now
+                # the table comes last, minutes from now
+                print(f"benchmarks: {' | '.join(cells(row))}", file=sys.stderr)
         except NextsetError as error:
             print(f"benchmarks: {name}: {error}", file=sys.stderr)
             code = 1

@@ -29,11 +29,11 @@ from nextset.tokenizers.pixel import Pixel
 
 from . import MILLISECONDS, Case, Row
 from .machine import Machine
-from .rounds import median, timed
+from .rounds import timed
 from .variants import weight_bytes
 
 SIDES = (8, 16, 32, 64)
-WIDTH, DEPTH, ROUNDS = 256, 4, 1
+WIDTH, DEPTH = 256, 4
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -69,10 +69,10 @@ def rows(machine: Machine, quick: bool, only: str = "") -> Iterator[Row]:
     """Each kind from few sites to many, and the fit."""
     for kind, systems in kinds().items():
         if only in kind:
-            yield from _grown(kind, systems[:2] if quick else systems, machine, 1 if quick else ROUNDS)
+            yield from _grown(kind, systems[:2] if quick else systems, machine)
 
 
-def _grown(kind: str, systems: Sequence[System], machine: Machine, rounds: int) -> Iterator[Row]:
+def _grown(kind: str, systems: Sequence[System], machine: Machine) -> Iterator[Row]:
     points: list[Point] = []
     for system in systems:
         torch.manual_seed(0)
@@ -82,8 +82,8 @@ def _grown(kind: str, systems: Sequence[System], machine: Machine, rounds: int) 
         draw = functools.partial(_draw, model)
         draw()
         before = highest()
-        seconds = [timed(draw)() for _ in range(rounds)]
-        point = Point(costs.sites, median(seconds), costs.cache_bytes_float32, highest(clear=False) - before)
+        seconds = [timed(draw)()]
+        point = Point(costs.sites, seconds[0], costs.cache_bytes_float32, highest(clear=False) - before)
         points.append(point)
         read = costs.steps * weight_bytes(model.network.backbone, model.network.head)
         read += sum(caching(system, EXACT, torch.float32).reads)

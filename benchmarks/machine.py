@@ -51,10 +51,8 @@ class Machine:
 
     def limit(self, read: float, multiply_adds: float, variant: str = "float32") -> Limit:
         """The least time for work that reads so many bytes and multiplies so often, each at the measured rate and at once."""
-        rates = {
-            "bfloat16": self.bfloat16_per_second,
-            "int8": self.int8_per_second,
-        }  # float16 is widened to be multiplied
+        # float16 is widened to be multiplied
+        rates = {"bfloat16": self.bfloat16_per_second, "int8": self.int8_per_second}
         memory = read / self.bytes_per_second
         arithmetic = multiply_adds / rates.get(variant, self.multiply_adds_per_second)
         return Limit(memory, "memory") if memory > arithmetic else Limit(arithmetic, "arithmetic")

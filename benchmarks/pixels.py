@@ -19,17 +19,17 @@ from . import IMAGE, Case, Row
 from .machine import Machine
 from .rounds import alternate, timed
 
-BATCH, ROUNDS = 2, 1
+BATCH = 2
 
 
 def rows(machine: Machine, quick: bool, only: str = "") -> Iterator[Row]:
     """The decoders of LlamaGen and VAR; with bfloat16 where the CPU multiplies it."""
     for name in ("llamagen/shapes", "var/digits") if quick else ("llamagen/b", "var/d16"):
         if only in name:
-            yield from _rows(name, spec(name), machine, 1 if quick else ROUNDS)
+            yield from _rows(name, spec(name), machine)
 
 
-def _rows(name: str, system: System, machine: Machine, rounds: int) -> Iterator[Row]:
+def _rows(name: str, system: System, machine: Machine) -> Iterator[Row]:
     torch.manual_seed(0)
     model, unit = system.build().eval(), system.tokenizer.unit
     assert isinstance(unit, Discrete)
@@ -40,7 +40,7 @@ def _rows(name: str, system: System, machine: Machine, rounds: int) -> Iterator[
     plain = functools.partial(torch.inference_mode()(model.tokenizer.decode), tokens)
     draws = {name: functools.partial(way.decode, tokens) for name, way in ways.items()} | {"plain": plain}
     exact = plain().clamp(-1, 1)
-    seconds = alternate({n: timed(draw) for n, draw in draws.items()}, rounds, name)
+    seconds = alternate({n: timed(draw) for n, draw in draws.items()}, 1, name)
     limit = machine.limit(0, BATCH * account(system).decoder_multiply_adds)
     for variant in ways:
         error = float((draws[variant]() - exact).abs().mean()) * 255 / 2

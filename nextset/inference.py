@@ -45,9 +45,8 @@ from .tokenizers.slotted import SlotDecoder
 Kind = TypeVar("Kind", bound=nn.Module)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 QUANTIZED = ("int8",)
-WORTH = (
-    1 << 17
-)  # weights of a layer; caches hold smaller ones, and calling packed kernels then costs more than it saves
+# weights of a layer; caches hold smaller ones, and calling packed kernels then costs more than it saves
+WORTH = 1 << 17
 COMPILED = (SwiGLU, MLPModule, GEGLUModule, RMSNorm, LayerNorm, Decoder, PlainDecoder, SlotDecoder)
 
 

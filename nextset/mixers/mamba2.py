@@ -108,7 +108,7 @@ class Mamba2Module(MixerModule):
         )
         if state is not None and store:
             state.inputs.copy_(padded[..., padded.shape[-1] - past :])
-        if state is not None and inputs.shape[-1] == 1:  # on a CPU five times faster than calling a convolution for it
+        if state is not None and inputs.shape[-1] == 1:  # calling a convolution for one slot costs more
             assert self.conv.bias is not None
             found = (padded * self.conv.weight[:, 0]).sum(-1) + self.conv.bias
             return found[:, None]

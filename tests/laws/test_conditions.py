@@ -78,7 +78,7 @@ def test_bad_input_is_refused(part: Condition, wrong: Any) -> None:
 @over_conditions
 def test_slots(part: Condition) -> None:
     """P slots of the width, the last one no padding; each sample's its own."""
-    module = part.build(DIM).eval()
+    module = part.build(DIM).eval().double()  # whose rounding, by the size of a batch, is far below what is allowed
     rows = prepared(part, module, 4)
     conditioning = module(rows)
     assert conditioning.prefix.shape == (4, part.slots, DIM)
@@ -88,7 +88,7 @@ def test_slots(part: Condition) -> None:
         assert conditioning.valid[:, -1].all(), "the last slot predicts the first token"
     for i in range(4):
         alone = module(rows[i : i + 1])
-        assert torch.allclose(alone.prefix, conditioning.prefix[i : i + 1], rtol=1e-5, atol=1e-6)  # encoders round
+        assert torch.allclose(alone.prefix, conditioning.prefix[i : i + 1], **CLOSE)
 
 
 @over_guidable

@@ -270,15 +270,16 @@ def test_all_weights_learn(name: str) -> None:
         torch.manual_seed(0)  # the noise of heads, and dropout, of one batch
         loss = model.loss(tokens, conditions(model, 8), seed=0)["loss"]
         first = loss.item() if step == 0 else first
-        if not still and loss.item() < 0.5 * first:
-            return
+        if not still and loss.item() < 0.25 * first:
+            return  # more than is asked for, and earlier
         optimizer.zero_grad()
         loss.backward()
         still = {name: p for name, p in still.items() if p.grad is None or not p.grad.any()}
         optimizer.step()
-    pytest.fail(
-        f"after 150 steps the loss went from {first:.3g} to {loss.item():.3g}; without a gradient: {', '.join(still) or 'none'}"
-    )
+    if still or not loss.item() < 0.5 * first:
+        pytest.fail(
+            f"after 150 steps the loss went from {first:.3g} to {loss.item():.3g}; without a gradient: {', '.join(still) or 'none'}"
+        )
 
 
 def test_learns_after_it_was_scored_and_drawn(name: str) -> None:

@@ -26,7 +26,7 @@ from .render import pictures
 from .sample import ROUNDS, backdrop, scattered
 from .scene import COLOURS, KINDS, TEXTURES, Scene, Shape
 from .streams import Streams
-from .world import DEFAULT, EDGE, GAP, RADII, World
+from .world import DEFAULT, EDGE, GAP, RADII, World, size_word
 
 EDITS = ("recolour", "retype", "retexture", "resize", "move", "remove", "add", "swap")
 EDGES = ("left", "right", "top", "bottom")
@@ -37,7 +37,6 @@ SPOTS = {
     "in the bottom right corner": (1, 1),
     "in the middle": (0.5, 0.5),
 }
-BOUNDARY = sum(RADII.values()) / 2  # between small and large
 LEAST_MOVE = 0.15  # sides of the picture
 FRONT = 0.0  # depth of what is added
 
@@ -88,7 +87,7 @@ def carry_out(scene: Scene, instruction: str) -> Scene:
 def name_of(shape: Shape, shapes: Sequence[Shape]) -> str:
     """The shortest name that only this shape of `shapes` has. Raises UsageError where it has a twin."""
     look = Group(1, shape.kind, shape.colour)
-    for size, texture in itertools.product((None, _size(shape)), (None, shape.texture)):
+    for size, texture in itertools.product((None, size_word(shape.size)), (None, shape.texture)):
         named = replace(look, size=size, texture=texture)
         if sum(_is(other, named) for other in shapes) == 1:
             return _the(named)
@@ -127,7 +126,7 @@ def _instruction(rng: np.random.Generator, kind: str, shapes: tuple[Shape, ...],
     if kind == "retype":
         return f"turn {name} into a {pick([k for k in KINDS if k != chosen.kind])}"
     if kind == "resize":
-        return f"make {name} {'small' if _size(chosen) == 'large' else 'large'}"
+        return f"make {name} {'small' if size_word(chosen.size) == 'large' else 'large'}"
     values, old = (tuple(COLOURS), chosen.colour) if kind == "recolour" else (world.textures, chosen.texture)
     return f"make {name} {pick([value for value in values if value != old])}"
 
@@ -152,13 +151,9 @@ def _fits(shapes: tuple[Shape, ...], world: World) -> bool:
     return inside and apart
 
 
-def _size(shape: Shape) -> str:
-    return "small" if shape.size < BOUNDARY else "large"
-
-
 def _is(shape: Shape, named: Group) -> bool:
     asked = (named.colour, named.size, named.texture)
-    has = (shape.colour, _size(shape), shape.texture)
+    has = (shape.colour, size_word(shape.size), shape.texture)
     return shape.kind == named.kind and all(want in (None, value) for want, value in zip(asked, has, strict=True))
 
 

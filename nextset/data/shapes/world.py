@@ -9,10 +9,16 @@ from ...errors import UsageError
 from .scene import RGB, TEXTURES
 
 RADII = {"small": 0.115, "large": 0.19}
+BOUNDARY = sum(RADII.values()) / 2  # between small and large
 GAP = 0.07  # between shapes: two pixels at 32
 EDGE = 0.02
 BACKGROUNDS = ((18, 18, 22), (40, 44, 58), (58, 46, 40))
 LETTERS_MOST = 5  # a word of five fills a picture of 32 pixels, one pixel a dot
+
+
+def size_word(size: float) -> str:
+    """Small or large, of a radius in sides of the picture."""
+    return "small" if size < BOUNDARY else "large"
 
 
 @dataclass(frozen=True)

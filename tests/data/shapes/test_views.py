@@ -6,29 +6,13 @@ import numpy as np
 import pytest
 
 from nextset.data.shapes import Views, World
+from nextset.data.shapes.grading import epipolar_distances, fundamental
 from nextset.data.shapes.scene import TEXTURES
 from nextset.data.shapes.views import FLOOR, SKY, cast, intrinsics, look, matches, rays, stage
 from nextset.errors import UsageError
 
 SIDE = 32
 WORLD = World(most=4, textures=TEXTURES)
-
-
-def epipolar(first: np.ndarray, second: np.ndarray, side: int) -> np.ndarray:
-    """The matrix F with (u', v', 1) F (u, v, 1) = 0, from the poses of two cameras."""
-    step = second @ np.linalg.inv(first)
-    x, y, z = step[:3, 3]
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    lens = np.linalg.inv(intrinsics(side))
-    return np.asarray(lens.T @ cross @ step[:3, :3] @ lens)
-
-
-def distances(matrix: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Symmetric distance of matches (n, 2) to each other's epipolar lines, in pixels: the SED of TSED."""
-    a, b = (np.column_stack([p, np.ones(len(p))]) for p in (a, b))
-    right, left = a @ matrix.T, b @ matrix
-    miss = np.abs((right * b).sum(1))
-    return np.asarray((miss / np.hypot(right[:, 0], right[:, 1]) + miss / np.hypot(left[:, 0], left[:, 1])) / 2)
 
 
 @pytest.mark.parametrize("index", range(6))
@@ -38,13 +22,15 @@ def test_matches_lie_on_epipolar_lines(index: int) -> None:
         found = matches(scene, i, k, SIDE)
         poses = [scene.cameras[view].pose for view in (i, k)]
         assert found.visible.sum() > 100
-        assert distances(epipolar(*poses, SIDE), found.first, found.second).max() < 1e-6
+        lens = intrinsics(SIDE)
+        right = fundamental(lens, poses[0], lens, poses[1])
+        assert epipolar_distances(right, found.first, found.second).max() < 1e-6
         errors = []
         for angle in np.radians([0, 1, 3, 10]):
             cos, sin = np.cos(angle), np.sin(angle)
             turn = np.array([[cos, 0, sin, 0], [0, 1, 0, 0], [-sin, 0, cos, 0], [0, 0, 0, 1]])
-            wrong = epipolar(poses[0], turn @ poses[1], SIDE)
-            errors.append(np.median(distances(wrong, found.first, found.second)))
+            wrong = fundamental(lens, poses[0], lens, turn @ poses[1])
+            errors.append(np.median(epipolar_distances(wrong, found.first, found.second)))
         assert errors == sorted(errors)
         assert errors[-1] > 0.3
 

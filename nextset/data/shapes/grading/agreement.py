@@ -11,8 +11,9 @@ from torch import Tensor
 from ....errors import UsageError
 from ..render import Rendered, render
 from ..scene import Scene, Shape
+from ..world import size_word
 from .match import distances, in_picture, pairs
-from .read import BOUNDARY, LEAST_AREA, Found, Reading, read_all
+from .read import LEAST_AREA, Found, Reading, read_all
 
 ATTRIBUTES = ("count", "kind", "colour", "size", "position", "box", "background", "all")
 REACH = 0.15  # farther apart, in sides of the picture, a read shape is no reading of a true one
@@ -80,7 +81,7 @@ def _compared(reading: Reading, scene: Scene, truth: Rendered, picture: int) -> 
         len(reading.shapes) == len(true),
         found and all(f.kind == s.kind for f, s, _ in both),
         found and all(f.colour == s.colour for f, s, _ in both),
-        found and all((f.size < BOUNDARY) == (s.size < BOUNDARY) for f, s, _ in both),
+        found and all(f.size_word == size_word(s.size) for f, s, _ in both),
         found and all(_apart(f, s) <= NEAR for f, s, _ in both),
         found and all(np.abs(np.subtract(f.box, box)).max() <= NEAR * side for f, _, box in both),
         bool(np.abs(np.subtract(reading.background, scene.background)).max() <= SHADE),

@@ -14,14 +14,13 @@ from torch import Tensor
 
 from ....errors import UsageError
 from ..outline import AREAS
-from ..sample import RADII
 from ..scene import COLOURS, Scene, Shape
+from ..world import RADII, size_word
 from .fit import Fit, best_outlines
 from .hidden import Spots, completed
 
 LEAST_AREA = 0.3 * min(AREAS.values()) * RADII["small"] ** 2  # smaller spots are specks
 CHUNK = 128
-BOUNDARY = sum(RADII.values()) / 2  # between small and large
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Found:
     @property
     def size_word(self) -> str:
         """Small or large."""
-        return "small" if self.size < BOUNDARY else "large"
+        return size_word(self.size)
 
 
 @dataclass(frozen=True)
