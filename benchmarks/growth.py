@@ -11,6 +11,7 @@ import collections
 import ctypes
 import functools
 import gc
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -80,7 +81,7 @@ def _grown(kind: str, systems: Sequence[System], machine: Machine) -> Iterator[R
         costs = account(system)
 
         draw = functools.partial(_draw, model)
-        draw()
+        draw(2)
         before = highest()
         seconds = [timed(draw)()]
         point = Point(costs.sites, seconds[0], costs.cache_bytes_float32, highest(clear=False) - before)
@@ -93,8 +94,9 @@ def _grown(kind: str, systems: Sequence[System], machine: Machine) -> Iterator[R
         yield Row.of(case, costs.sites, seconds, None, machine.limit(read, costs.multiply_adds))
 
 
-def _draw(model: Model) -> None:
-    collections.deque(model.stream(None, count=1, guidance=1.0, pick=Pick(temperature=0)), maxlen=0)
+def _draw(model: Model, steps: int | None = None) -> None:
+    stream = model.stream(None, count=1, guidance=1.0, pick=Pick(temperature=0))
+    collections.deque(itertools.islice(stream, steps), maxlen=0)
 
 
 def highest(clear: bool = True) -> int:

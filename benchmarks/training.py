@@ -62,10 +62,7 @@ def rows(machine: Machine, quick: bool, only: str = "") -> Iterator[Row]:
         name = f"{name.partition('/')[0]}/tiny" if quick else name
         if only not in name:
             continue
-        system = spec(name)
-        for checkpointing in (False, True):
-            case = f"{name}, batch {batch}" + (", checkpointing" if checkpointing else "")
-            yield alone(case, system, batch, checkpointing, machine)
+        yield from alone(name, spec(name), batch, machine)
 
 
 def race(
@@ -91,12 +88,11 @@ def race(
     )
 
 
-def alone(case: str, system: System, batch: int, checkpointing: bool, machine: Machine) -> Row:
-    """A step on random tokens, after a first one."""
+def alone(name: str, system: System, batch: int, machine: Machine) -> Iterator[Row]:
+    """A step on random tokens, after a first one; then one that recomputes activations."""
     torch.manual_seed(0)
     before = highest()
     network, unit = system.network(), system.tokenizer.unit
-    network.backbone.checkpointing = checkpointing
     shape = (batch, system.layout.sites)
     tokens = torch.randint(unit.vocab, shape) if isinstance(unit, Discrete) else torch.randn(*shape, unit.dim)
     labels = network.condition.prepare(torch.arange(batch) % 3, None, tokens.device)
@@ -109,11 +105,15 @@ def alone(case: str, system: System, batch: int, checkpointing: bool, machine: M
         optimizer.step()
 
     step()
-    seconds = [timed(step)()]
-    limit = machine.limit(2 * (KEPT - 1) * 4 * count(network), (4 if checkpointing else 3) * forward)
-    note = f"peak {(highest(clear=False) - before) / 1e6:,.0f} MB"
-    case_of = Case("training", case, PER_SECOND, note=note)
-    return Row.of(case_of, batch * system.layout.sites, seconds, None, limit)
+    for checkpointing in (False, True):
+        network.backbone.checkpointing = checkpointing
+        optimizer.zero_grad()
+        highest()
+        seconds = [timed(step)()]
+        limit = machine.limit(2 * (KEPT - 1) * 4 * count(network), (4 if checkpointing else 3) * forward)
+        note = f"peak {(highest(clear=False) - before) / 1e6:,.0f} MB"
+        case = Case("training", f"{name}, batch {batch}" + checkpointing * ", checkpointing", PER_SECOND, note=note)
+        yield Row.of(case, batch * system.layout.sites, seconds, None, limit)
 
 
 def batches(setup: Setup) -> Iterator[tuple[Tensor, Tensor]]:

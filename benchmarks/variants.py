@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
@@ -17,9 +18,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def variants(model: Model) -> dict[str, Model]:
-    """The model for inference in every way, by name."""
-    return {name: model.for_inference(**options) for name, options in VARIANTS.items()}
+def variants(model: Model, names: Sequence[str] = tuple(VARIANTS)) -> dict[str, Model]:
+    """The model for inference in these ways, by name."""
+    return {name: model.for_inference(**VARIANTS[name]) for name in names}
 
 
 def weight_bytes(*modules: nn.Module) -> int:

@@ -138,11 +138,12 @@ def test_a_contest_has_a_row_a_variant_and_opponent(
 def test_how_near_narrower_weights_are(model: nextset.Model) -> None:
     """Guidance counts, and later steps than were drawn do not."""
     asked = Asked(3, SCALE)
-    assert fidelity(model, model, asked, TOKENS, TOKENS) == "100.0% of choices stay, logits 0.00% off"
+    exact = lambda: guided(model, asked, TOKENS)
+    assert fidelity(exact, model, asked, TOKENS, TOKENS) == "100.0% of choices stay, logits 0.00% off"
     other = copy.deepcopy(model)
     with torch.no_grad():
         other.network.head.project.weight.neg_()
-    assert fidelity(model, other, asked, TOKENS, TOKENS).endswith("logits 200.00% off")
+    assert fidelity(exact, other, asked, TOKENS, TOKENS).endswith("logits 200.00% off")
     drawn = asked.ours(model)(None)
     assert torch.equal(guided(model, asked, drawn).argmax(-1), drawn)
     assert torch.equal(guided(model, Asked(3, SCALE, 4), drawn), guided(model, asked, drawn)[:, :4])
@@ -259,9 +260,9 @@ def test_weights_are_counted_by_their_bits() -> None:
 
 def test_large_systems_step_alone() -> None:
     for system in (TINY, nextset.spec("mar/tiny")):
-        row = alone("tiny", system, 2, True, MACHINE)
-        assert row.ours > 0
-        assert row.other is None
+        rows = list(alone("tiny", system, 2, MACHINE))
+        assert [row.case for row in rows] == ["tiny, batch 2", "tiny, batch 2, checkpointing"]
+        assert all(row.ours > 0 and row.other is None for row in rows)
 
 
 def test_the_engine_serves_what_one_by_one_does() -> None:
