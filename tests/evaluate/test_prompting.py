@@ -106,7 +106,7 @@ def test_legibility_is_what_comes_back() -> None:
     assert mirrored.clean == exact.clean
     back = {name: figure.value for name, figure in mirrored.reconstructed.items()}
     assert {back[name] for name in ("grade/count", "grade/kind", "grade/colour", "grade/size")} == {1.0}
-    said = [prompt.relation for i in range(40) if (prompt := data.sample(i).prompt).second]
+    said = [prompt.relation for i in range(40) if (prompt := data.sample(i).prompt).relation]
     assert back["grade/relation"] == sum(relation in ("above", "below") for relation in said) / len(said)
     assert back["scene/position"] < 0.2
     coarse = legibility(Coarse(8), data, 40)

@@ -1,14 +1,14 @@
 """Prompts as data, their wording, and the way back from words.
 
-Grammar: GROUP [RELATION GROUP] [with the word "..."], where GROUP is [count] [size] [texture] [colour] kind: "two small striped red
-circles left of a blue square".
+Grammar: GROUP [RELATION GROUP | and GROUP] [with the word "..."], where GROUP is [count] [size] [texture] [colour] kind: "two small
+striped red circles left of a blue square".
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,6 +24,7 @@ WORDING = {
     "above": ("above", "over"),
     "below": ("below", "under"),
 }
+AND = "and"  # where it is not said how groups lie
 COUNTS = ("no", "one", "two", "three", "four", "five", "six")
 OPENINGS = ("", "a picture of ", "an image of ", "there is ")
 
@@ -47,7 +48,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a picture should show: `first`, and where there is a `second`, how the first lies to it; and a `word` written in it."""
+    """What a picture should show: `first`, a `second` with or without how the first lies to it, and a `word` written in it."""
 
     first: Group
     relation: str | None = None
@@ -66,12 +67,12 @@ class Prompt:
 
     def swapped(self) -> Prompt:
         """The same, said of the second group."""
-        if self.second is None or self.relation is None:
+        if self.second is None:
             return self
-        return Prompt(self.second, INVERSE[self.relation], self.first, self.word)
+        return Prompt(self.second, self.relation and INVERSE[self.relation], self.first, self.word)
 
     def __str__(self) -> str:
-        shapes = str(self.first) if self.second is None else f"{self.first} {self.relation} {self.second}"
+        shapes = str(self.first) if self.second is None else f"{self.first} {self.relation or AND} {self.second}"
         return shapes if self.word is None else f'{shapes} with the word "{self.word}"'
 
 
@@ -89,7 +90,7 @@ def wording(prompt: Prompt, rng: np.random.Generator) -> str:
     if opening == "there is " and said.first.count != 1:
         opening = "there are "
     if said.second is None or said.relation is None:
-        return opening + str(said.first) + end
+        return opening + str(replace(said, word=None)) + end
     verb = "" if opening or not verbose else "is " if said.first.count == 1 else "are "
     return f"{opening}{said.first} {verb}{WORDING[said.relation][int(word)]} {said.second}{end}"
 
@@ -118,7 +119,8 @@ def parse(caption: str) -> Prompt:
     text = text[: written.start()] if written else text
     relation = _RELATION.search(text)
     if relation is None:
-        return Prompt(group(text, caption), word=word)
+        first, *rest = text.split(f" {AND} ", 1)
+        return Prompt(group(first, caption), None, group(rest[0], caption) if rest else None, word)
     name = next(name for name, words in WORDING.items() if relation[1] in words)
     return Prompt(group(text[: relation.start()], caption), name, group(text[relation.end() :], caption), word)
 

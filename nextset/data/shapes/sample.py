@@ -22,6 +22,7 @@ from .world import BACKGROUNDS, DEFAULT, RADII, World
 CLASSES = tuple(f"{colour} {kind}" for kind in KINDS for colour in COLOURS)
 SPEED = 0.3  # most per unit of time along each axis
 ROUNDS = 200  # worlds in which shapes fit at all need a few
+UNRELATED = 0.25  # of captions of two groups do not say how they lie
 DOT = 1 / 32  # of letters, in sides of the picture
 BAND = (glyphs.HEIGHT + 2) * DOT  # that a word takes
 _COLOURS, _LETTERS = tuple(COLOURS), sorted(LETTERS)
@@ -188,6 +189,8 @@ def _finished(rng: np.random.Generator, draft: _Draft, settled: Settled, world: 
     )
     prompt = _worded(told, rng)
     scene = backdrop(rng, shapes, world)
+    if prompt.second is not None and rng.random() < UNRELATED:
+        prompt = replace(prompt, relation=None)
     caption = wording(prompt, rng)
     largest = next(group for group in groups if len(groups) == 1 or group.size == "large")
     label = CLASSES.index(f"{largest.colour} {largest.kind}")

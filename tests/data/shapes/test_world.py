@@ -144,6 +144,8 @@ def test_the_world_is_varied() -> None:
     )  # 42 expected, 4 deviations below
     relations = [s.prompt.relation for s in samples if s.prompt.relation]
     assert {relations.count(r) / len(relations) > 0.2 for r in ("left of", "right of", "above", "below")} == {True}
+    pairs = [s.prompt.relation for s in samples if s.prompt.second]
+    assert 0.2 < pairs.count(None) / len(pairs) < 0.3  # 0.25 of some 600: 3 deviations
 
 
 # words

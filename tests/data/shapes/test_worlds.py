@@ -81,6 +81,11 @@ def test_captions_tell_textures_and_words() -> None:
     assert str(prompt) == 'two small striped red rings above a dotted star with the word "K9"'
     assert parse(str(prompt)) == prompt
     assert parse('There is a cross and the word "ab".') == Prompt(Group(1, "cross"), word="AB")
+    both = Prompt(Group(2, "cross"), None, Group(1, "ring", "red"), "AB")
+    assert str(both) == 'two crosses and a red ring with the word "AB"'
+    assert parse(str(both)) == both
+    assert parse('There are two crosses and a red ring and the word "ab"') == both
+    assert (both.swapped().first, both.swapped().relation) == (both.second, None)
     assert prompt.swapped().word == "K9"
 
 

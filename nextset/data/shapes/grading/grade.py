@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from ....errors import UsageError, nearest
-from ..phrase import COUNTS, SIZES, WORDING, Group, Prompt, parse
+from ..phrase import AND, COUNTS, SIZES, WORDING, Group, Prompt, parse
 from ..scene import COLOURS, KINDS
 from .read import Found, Reading, read_all
 
@@ -21,7 +21,7 @@ LEAST_STEP = 0.03  # a relation holds if the centres differ by one pixel at 32
 # the words of captions: those that say what is to be seen, and those between
 LITTLE = (
     *["a", "an", "the", "to", "of", "with", "there", "is", "are", "picture", "image", "photo", "drawing"],
-    *map(str, range(len(COUNTS))),
+    *[AND, *map(str, range(len(COUNTS)))],
 )
 _LYING = {word for ways in WORDING.values() for way in ways for word in way.split()} - {*LITTLE}
 TELLING = (*KINDS, *COLOURS, *SIZES, *COUNTS, *sorted(_LYING))
@@ -86,7 +86,7 @@ def _graded(reading: Reading, prompt: Prompt) -> tuple[float, ...]:
     kind = _covers(Counter(s.kind for s in shapes), [(g.kind, g.count) for g in prompt.groups])
     size = _covers(Counter(s.size_word for s in shapes), [(g.size, g.count) for g in prompt.groups])
     relation = (
-        float("nan") if prompt.second is None else float(any(lies(a, prompt) for a in matches(shapes, prompt, False)))
+        float("nan") if prompt.relation is None else float(any(lies(a, prompt) for a in matches(shapes, prompt, False)))
     )
     whole = count and any(prompt.second is None or lies(a, prompt) for a in matches(shapes, prompt, True))
     return float(count), colour, kind, size, relation, float(whole)
@@ -120,9 +120,9 @@ def _is(shape: Found, group: Group, sized: bool) -> bool:
 
 
 def lies(chosen: tuple[tuple[Found, ...], tuple[Found, ...]], prompt: Prompt) -> bool:
-    """Whether every shape of the first group lies as asked to every one of the second."""
+    """Whether every shape of the first group lies as asked to every one of the second; true where nothing is asked."""
+    if prompt.relation is None:
+        return True
     steps = np.array([(a.x - b.x, a.y - b.y) for a in chosen[0] for b in chosen[1]]).reshape(-1, 2)
-    axis, sign = {"left of": (0, -1), "right of": (0, 1), "above": (1, -1), "below": (1, 1)}[
-        prompt.relation or "left of"
-    ]
+    axis, sign = {"left of": (0, -1), "right of": (0, 1), "above": (1, -1), "below": (1, 1)}[prompt.relation]
     return bool((steps[:, axis] * sign >= LEAST_STEP).all())

@@ -1,7 +1,8 @@
 """A prompt score in the manner of GenEval (Ghosh et al. 2023, arXiv 2310.11513): six categories of prompts, one question each.
 
-The captions are as those of the world, which always say a colour and, of two groups, how they lie; a category only asks for its
-own part of that, and for shapes of these kinds to be there, whatever else is. Only "counting" minds one too many. Legend: B pictures.
+The captions are as those of the world, which always say a colour; how two shapes lie is said where it is asked ("position"), elsewhere
+they are joined by "and". A category only asks for its own part, and for shapes of these kinds to be there, whatever else is. Only
+"counting" minds one too many. Legend: B pictures.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ def _check(category: str) -> None:
 def _check_prompt(prompt: Prompt, category: str) -> None:
     pair = category in ("two objects", "position", "colour attribution")
     coloured = category not in ("colours", "colour attribution") or all(group.colour for group in prompt.groups)
-    if (prompt.second is not None) != pair or not coloured:
+    related = category != "position" or prompt.relation is not None
+    if (prompt.second is not None) != pair or not coloured or not related:
         raise UsageError(
             f"captions: {str(prompt)!r} is no prompt of the category {category!r}; take those of `prompts`"
         )
@@ -81,11 +83,15 @@ def _counting() -> Iterator[Prompt]:
     return (Prompt(Group(count, kind, colour)) for count in COUNTED for kind in KINDS for colour in COLOURS)
 
 
-def _pairs() -> Iterator[Prompt]:
+def _pairs(relations: Sequence[str | None] = (None,)) -> Iterator[Prompt]:
     for first, second in itertools.permutations(KINDS, 2):
         for colours in itertools.permutations(COLOURS, 2):
-            for relation in RELATIONS:
+            for relation in relations:
                 yield Prompt(Group(1, first, colours[0]), relation, Group(1, second, colours[1]))
+
+
+def _related() -> Iterator[Prompt]:
+    return _pairs(RELATIONS)
 
 
 _ASKED: dict[str, Callable[[], Iterator[Prompt]]] = {
@@ -93,7 +99,7 @@ _ASKED: dict[str, Callable[[], Iterator[Prompt]]] = {
     "two objects": _pairs,
     "counting": _counting,
     "colours": _single,
-    "position": _pairs,
+    "position": _related,
     "colour attribution": _pairs,
 }
 CATEGORIES = tuple(_ASKED)

@@ -24,7 +24,7 @@ def shown(prompt: Prompt) -> Scene:
                 for i in range(prompt.first.count)
             )
         )
-    x, y = SHIFT[prompt.relation or ""]
+    x, y = SHIFT[prompt.relation or "left of"]
     first, second = prompt.groups
     return Scene(
         (
@@ -59,12 +59,13 @@ RED, BLUE = Shape("circle", "red", 0.25, 0.5, 0.12), Shape("square", "blue", 0.7
         ("counting", "a red circle", True),
         ("counting", "two red circles", False),
         ("two objects", "a green circle right of a red square", True),
-        ("two objects", "a red circle left of a blue star", False),
+        ("two objects", "a blue square and a red circle", True),
+        ("two objects", "a red circle and a blue star", False),
         ("position", "a green circle left of a red square", True),
         ("position", "a red circle right of a blue square", False),
         ("position", "a red circle above a blue square", False),
         ("colour attribution", "a red circle right of a blue square", True),
-        ("colour attribution", "a blue circle left of a red square", False),  # both colours are there, bound wrongly
+        ("colour attribution", "a blue circle and a red square", False),  # both colours are there, bound wrongly
     ],
 )
 def test_each_category_asks_one_thing(category: str, caption: str, right: bool) -> None:
@@ -88,5 +89,7 @@ def test_wrong_use_is_refused_before_reading() -> None:
         score(nothing, ["a rde circle"], "counting")
     with pytest.raises(UsageError, match="no prompt of the category 'position'"):
         score(nothing, ["a red circle"], "position")
+    with pytest.raises(UsageError, match="no prompt of the category 'position'"):
+        score(nothing, ["a red circle and a blue square"], "position")
     with pytest.raises(UsageError, match="no prompt of the category 'colours'"):
         score(nothing, ["a circle"], "colours")
