@@ -15,7 +15,7 @@ from ..world import size_word
 from .match import distances, in_picture, pairs
 from .read import LEAST_AREA, Found, Reading, read_all
 
-ATTRIBUTES = ("count", "kind", "colour", "size", "position", "box", "background", "all")
+ATTRIBUTES = ("count", "kind", "colour", "size", "position", "box", "background", "word", "all")
 REACH = 0.15  # farther apart, in sides of the picture, a read shape is no reading of a true one
 NEAR = 1 / 32  # a position, and each side of a box, is right within this
 SHADE = 4  # a background is right within so many of 255 levels
@@ -27,7 +27,7 @@ class Agreement:
     """Right (1) or wrong (0) for each picture, float (B,) each: an attribute is right if it is so for every shape of the scene.
 
     `count`: as many shapes; `kind`, `colour`, `size` (small or large), `position` and `box` (each side of
-    it) within 1/32 of the picture's side: those of every true shape; `background`: within 4 of 255; `all`: everything. Shapes of which too
+    it) within 1/32 of the picture's side: those of every true shape; `background`: within 4 of 255; `word`: letter by letter, none where there is none; `all`: everything. Shapes of which too
     little is seen to be told from a speck (3% of a small one's square) are not asked for.
     """
 
@@ -38,6 +38,7 @@ class Agreement:
     position: np.ndarray
     box: np.ndarray
     background: np.ndarray
+    word: np.ndarray
     all: np.ndarray
 
     def means(self) -> dict[str, float]:
@@ -85,6 +86,7 @@ def _compared(reading: Reading, scene: Scene, truth: Rendered, picture: int) -> 
         found and all(_apart(f, s) <= NEAR for f, s, _ in both),
         found and all(np.abs(np.subtract(f.box, box)).max() <= NEAR * side for f, _, box in both),
         bool(np.abs(np.subtract(reading.background, scene.background)).max() <= SHADE),
+        (reading.word.text if reading.word else "") == "".join(word.text for word in scene.words),
     ]
     return [*rights, all(rights)]
 

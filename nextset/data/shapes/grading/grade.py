@@ -16,7 +16,7 @@ from ..phrase import AND, COUNTS, SIZES, WORDING, Group, Prompt, parse
 from ..scene import COLOURS, KINDS
 from .read import Found, Reading, read_all
 
-ASPECTS = ("count", "colour", "kind", "size", "relation", "all")
+ASPECTS = ("count", "colour", "kind", "size", "relation", "word", "all")
 LEAST_STEP = 0.03  # a relation holds if the centres differ by one pixel at 32
 # the words of captions: those that say what is to be seen, and those between
 LITTLE = (
@@ -32,7 +32,7 @@ class Grades:
     """Right (1) or wrong (0) for each picture and aspect, float (B,) each; not a number where the prompt does not ask for it.
 
     `count`: as many shapes as asked for, no more; `colour`, `kind` and `size`: those asked for are there, as often;
-    `relation`: the shapes asked for, each with its kind and colour, lie as asked; `all`: everything at once and nothing else.
+    `relation`: the shapes asked for, each with its kind and colour, lie as asked; `word`: it is written, letter by letter; `all`: everything at once and nothing else.
     """
 
     count: np.ndarray
@@ -40,6 +40,7 @@ class Grades:
     kind: np.ndarray
     size: np.ndarray
     relation: np.ndarray
+    word: np.ndarray
     all: np.ndarray
 
     def means(self) -> dict[str, float]:
@@ -62,8 +63,15 @@ def grade(images: np.ndarray | Tensor, captions: Sequence[str | Prompt]) -> Grad
 
 
 def prompts_of(captions: Sequence[str | Prompt]) -> list[Prompt]:
-    """What captions ask for. Raises UsageError naming the first word that the world does not know, and the nearest that it does."""
-    return [caption if isinstance(caption, Prompt) else _prompt(caption) for caption in captions]
+    """What captions ask for. Raises UsageError for textures, and naming the first word that the world does not know, with the nearest
+    that it does."""
+    found = [caption if isinstance(caption, Prompt) else _prompt(caption) for caption in captions]
+    for prompt in found:
+        if any(group.texture for group in prompt.groups):
+            raise UsageError(
+                f"caption {str(prompt)!r} asks for a texture, which the grader does not read; leave it out"
+            )
+    return found
 
 
 def _prompt(caption: str) -> Prompt:
@@ -88,8 +96,9 @@ def _graded(reading: Reading, prompt: Prompt) -> tuple[float, ...]:
     relation = (
         float("nan") if prompt.relation is None else float(any(lies(a, prompt) for a in matches(shapes, prompt, False)))
     )
-    whole = count and any(prompt.second is None or lies(a, prompt) for a in matches(shapes, prompt, True))
-    return float(count), colour, kind, size, relation, float(whole)
+    word = float("nan") if prompt.word is None else float(reading.word is not None and reading.word.text == prompt.word)
+    whole = count and word != 0 and any(prompt.second is None or lies(a, prompt) for a in matches(shapes, prompt, True))
+    return float(count), colour, kind, size, relation, word, float(whole)
 
 
 def _covers(found: Counter[str], asked: list[tuple[str | None, int]]) -> float:

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from ....errors import UsageError
 from ..outline import AREAS
-from ..scene import COLOURS, Scene, Shape
+from ..scene import COLOURS, Lettering, Scene, Shape
 from ..world import RADII, size_word
 from .fit import Fit, best_outlines
 from .hidden import Spots, completed
+from .letters import band, words
 
 LEAST_AREA = 0.3 * min(AREAS.values()) * RADII["small"] ** 2  # smaller spots are specks
 CHUNK = 128
@@ -48,16 +49,19 @@ class Found:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a picture shows, from back to front as far as that can be seen, and its background colour."""
+    """What a picture shows, from back to front as far as that can be seen, its background colour, and a word where it is written as
+    the world writes (`letters.py`)."""
 
     shapes: tuple[Found, ...]
     background: tuple[int, int, int]
+    word: Lettering | None = None
 
     @property
     def scene(self) -> Scene:
         """The scene that renders to what was read, without the shapes of no kind."""
         known = (f for f in self.shapes if f.kind)
-        return Scene(tuple(Shape(f.kind, f.colour, f.x, f.y, f.size, f.angle) for f in known), self.background)
+        shapes = tuple(Shape(f.kind, f.colour, f.x, f.y, f.size, f.angle) for f in known)
+        return Scene(shapes, self.background, words=(self.word,) if self.word else ())
 
 
 def read(image: np.ndarray | Tensor) -> Reading:
@@ -95,13 +99,17 @@ def as_pixels(images: np.ndarray | Tensor) -> np.ndarray:
 def _read_chunk(pixels: np.ndarray) -> list[Reading]:
     backgrounds = _backgrounds(pixels)
     shares, colours = _explained(pixels, backgrounds)
+    written = words(shares, colours)
+    for b, word in enumerate(written):
+        if word is not None:
+            shares[b, band(word, shares.shape[1])] = 0  # letters are no shapes
     spots = _spots(shares, colours)
     found: list[list[Found]] = [[] for _ in pixels]
     for picture, pieces, fit in completed(spots, shares, _whole(spots, shares)):
         found[picture].append(_found(fit, spots, pieces))
     return [
-        Reading(tuple(f), (round(r), round(g), round(b)))
-        for f, (r, g, b) in zip(found, backgrounds.tolist(), strict=True)
+        Reading(tuple(f), (round(r), round(g), round(b)), word)
+        for f, (r, g, b), word in zip(found, backgrounds.tolist(), written, strict=True)
     ]
 
 
