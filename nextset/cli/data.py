@@ -13,8 +13,8 @@ from .. import folders
 from ..data.check import check
 from ..data.encode import Encoding, write_cache
 from ..data.open import open_dataset
-from ..data.shapes import World
 from ..data.shapes.preview import Tile, item_tiles, save_pages, sheet, tiles
+from ..data.shapes.spelling import spelt
 from ..errors import UsageError
 from ..files import write_atomically
 from ..sampling import Share
@@ -22,7 +22,7 @@ from ..weights import load_tokenizer
 from . import command
 from .command import Json, say
 
-SOURCE = "digits, shapes, shapes-64, hf:owner/name, a folder of images, shards, or a .jsonl list."
+SOURCE = "digits, shapes, shapes-64, shapes(most=2, letters=3) and the like, hf:owner/name, a folder of images, shards, or a .jsonl list."
 Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE", help=SOURCE)]
 
 
@@ -110,9 +110,7 @@ class Preview:
     count: int = 12
     """How many."""
     size: int | None = None
-    """Side of the shapes' pictures (64 by default), or of the voxels' grid (16)."""
-    world: World = World()
-    """How hard the world of shapes is."""
+    """Side of the shapes' pictures (64 unless their name says it), or of the voxels' grid (16)."""
     json: Json = False
 
     def run(self) -> int:
@@ -129,11 +127,13 @@ class Preview:
         return 0
 
     def _tiles(self) -> list[Tile]:
-        if self.source in ("shapes", "shapes-64"):
-            size = self.size or (16 if self.kind == "voxels" else 64)
-            return tiles(self.kind, self.split, size, self.count, self.world)
-        if self.kind != "image" or self.size is not None or self.world != World():
-            raise UsageError(f"kind, size and world are those of shapes; of {self.source} there are only its pictures")
+        shapes = spelt(self.source)
+        if shapes is not None:
+            side, world = shapes
+            size = self.size or (16 if self.kind == "voxels" else max(side, 64))
+            return tiles(self.kind, self.split, size, self.count, world)
+        if self.kind != "image" or self.size is not None:
+            raise UsageError(f"kind and size are those of shapes; of {self.source} there are only its pictures")
         return item_tiles(open_dataset(self.source, self.split), self.count)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import tyro
 
+from ..data.open import open_dataset
 from ..data.shapes import Shapes
 from ..errors import UsageError
 from ..evaluate import Protocol, legibility, prompt_list, prompt_score
@@ -38,8 +39,8 @@ class Grade:
     """Seed of the prompts."""
     reconstructions: bool = False
     """Grade what the tokenizer gives back."""
-    side: int = 32
-    """Side of the pictures to reconstruct, in pixels."""
+    data: str = "shapes"
+    """The world whose test pictures are reconstructed: shapes, shapes-64, shapes(letters=5), ..."""
     out: Path | None = None
     """Also write the result, as JSON."""
     drawing: tyro.conf.OmitArgPrefixes[Drawing] = Drawing()
@@ -87,8 +88,10 @@ class Grade:
         spec, tokenizer = load_tokenizer(source)
         if spec.channels != 3:
             raise UsageError(f"the tokenizer of {source} is for {spec.channels} channel, the pictures of shapes have 3")
-        data = Shapes("test", self.side)
-        spec.layout((self.side, self.side))  # says what does not fit
+        data = open_dataset(self.data, "test")
+        if not isinstance(data, Shapes):
+            raise UsageError(f"data must be of shapes, which the grader reads; got {self.data!r}")
+        spec.layout((data.size, data.size))  # says what does not fit
         tokenizer.to(command.device(self.drawing.device))
         found = legibility(tokenizer, data, self.count or 1000, self.drawing.batch)
         return self._say(dataclasses.asdict(found) | {"tokenizer": str(spec)}, str(found))

@@ -28,7 +28,7 @@ class Train:
     system: System
     """The system; every part of it can be changed here."""
     data: str
-    """digits, shapes, shapes-64, hf:owner/name, a folder of images, shards, a .jsonl list, or a token cache."""
+    """digits, shapes, shapes-64, shapes(most=2) and the like, hf:owner/name, a folder of images, shards, a .jsonl list, or a token cache."""
     recipe: tyro.conf.OmitArgPrefixes[Recipe] = field(default_factory=Recipe)
     options: tyro.conf.OmitArgPrefixes[Options] = field(default_factory=lambda: Options(Path("runs/model")))
     tokenizer: str = ""
@@ -74,7 +74,7 @@ class TrainTokenizer:
     size: tuple[int, int]
     """Height and width of the images in pixels."""
     data: str
-    """digits, shapes, shapes-64, hf:owner/name, a folder of images, shards, or a .jsonl list."""
+    """digits, shapes, shapes-64, shapes(most=2) and the like, hf:owner/name, a folder of images, shards, or a .jsonl list."""
     recipe: tyro.conf.OmitArgPrefixes[Recipe] = field(default_factory=Recipe)
     options: tyro.conf.OmitArgPrefixes[Options] = field(default_factory=lambda: Options(Path("runs/tokenizer")))
     loss: TokenizerLoss = TokenizerLoss()

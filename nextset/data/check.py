@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from ..errors import NextsetError
 from .base import Dataset
-from .open import NAMED, find_splits, open_dataset
+from .open import find_splits, named, open_dataset
 from .picture import opened
 from .stored import Stored
 
@@ -114,7 +114,7 @@ def check(source: str) -> Report:
 
 
 def _opened(source: str) -> tuple[Dataset, dict[str, int], str]:
-    if source in NAMED or source.startswith("hf:"):
+    if named(source) is not None or source.startswith("hf:"):
         sizes = {split: len(open_dataset(source, split)) for split in ("train", "test")}
         return open_dataset(source, "all"), sizes, "fixed"
     splits = find_splits(source)

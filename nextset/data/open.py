@@ -12,27 +12,37 @@ from .base import Dataset
 from .digits import Digits
 from .folder import folder_records, jsonl_records
 from .hub import HubImages
-from .shapes import Shapes
+from .shapes import Shapes, World
+from .shapes.spelling import spelt
 from .stored import HELD_OUT_NAMES, Record, Splits, divided, paired
 from .tar import shards, tar_records
 from .tokens import INDEX
 
-NAMED: dict[str, Callable[[str], Dataset]] = {
-    "digits": Digits,
-    "shapes": Shapes,
-    "shapes-64": functools.partial(Shapes, size=64),
-}
+NAMES = ("digits", "shapes", "shapes-64")
+
+
+def named(source: str) -> Callable[[str], Dataset] | None:
+    """The data set that nextset makes or brings itself under this name, given a split: digits, or a world of shapes (`spelt`)."""
+    if source == "digits":
+        return Digits
+    found = spelt(source)
+    return found and functools.partial(_shapes, *found)
+
+
+def _shapes(size: int, world: World, split: str) -> Dataset:
+    return Shapes(split, size, world=world)
 
 
 def open_dataset(source: str, split: str = "train") -> Dataset:
-    """The `split` ("train", "test" or "all") of `source`: one of NAMED, "hf:owner/name" on the hub, or a path.
+    """The `split` ("train", "test" or "all") of `source`: digits, shapes, "hf:owner/name" on the hub, or a path.
 
-    A path is a folder (a sub-folder a class; `train` and `val` or `test` inside are the splits), WebDataset shards (a `.tar`,
-    a folder, a glob or brace pattern of them) or a `.jsonl` list. Where there are no splits, 5% are held out by a hash of
-    the file's name. Raises UsageError for what is none of these, naming what comes closest.
+    shapes-64 are larger, and shapes(most=2, letters=3) of another world (`World`). A path is a folder (a sub-folder a class; `train`
+    and `val` or `test` inside are the splits), WebDataset shards (a `.tar`, a folder, a glob or brace pattern of them) or a `.jsonl`
+    list. Where there are no splits, 5% are held out by a hash of the file's name. Raises UsageError for what is none of these, naming what comes closest.
     """
-    if source in NAMED:
-        return NAMED[source](split)
+    made = named(source)
+    if made is not None:
+        return made(split)
     if source.startswith("hf:"):
         return HubImages(source, split)
     return find_splits(source).dataset(split)
@@ -53,7 +63,7 @@ def find_splits(source: str) -> Splits:
 
 def _known(source: str) -> str:
     if not (glob.has_magic(source) or "{" in source):
-        raise UsageError(f"data {source!r} is no path here and no data set of nextset{nearest(source, NAMED)}")
+        raise UsageError(f"data {source!r} is no path here and no data set of nextset{nearest(source, NAMES)}")
     return source
 
 

@@ -178,8 +178,8 @@ def test_preview_of_the_world(kind: str, tmp_path: Path, capsys: Captured) -> No
 
 def test_preview_of_a_video(tmp_path: Path) -> None:
     out = tmp_path / "video.gif"
-    words = ["--kind", "video", "--out", str(out), "--count", "2", "--size", "32", "--world.most", "1"]
-    assert main(["data", "preview", "shapes", *words]) == 0
+    words = ["--kind", "video", "--out", str(out), "--count", "2", "--size", "32"]
+    assert main(["data", "preview", "shapes(most=1)", *words]) == 0
     with Image.open(out) as pages:
         assert getattr(pages, "n_frames", 1) == 24
 
@@ -196,10 +196,10 @@ def test_preview_of_other_data(photos: Path, tmp_path: Path, capsys: Captured) -
     ("words", "said"),
     [
         (["digits", "--kind", "video", "--out", "x.gif"], "those of shapes"),
-        (["digits", "--world.most", "1", "--out", "x.png"], "those of shapes"),
+        (["digits", "--size", "64", "--out", "x.png"], "those of shapes"),
         (["shapes", "--kind", "video", "--out", "x.png"], "ends in .gif"),
         (["shapes", "--out", "x.png", "--count", "0"], "count >= 1"),
-        (["shapes", "--out", "x.png", "--world.most", "9"], "most"),
+        (["shapes(most=9)", "--out", "x.png"], "most"),
         (["shapes", "--out", "x.png", "--size", "4"], "size >= 16"),
     ],
 )

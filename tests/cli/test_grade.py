@@ -56,6 +56,12 @@ def test_tokenizers_are_graded(tmp_path: Path, capsys: Capture) -> None:
     found = json.loads(capsys.readouterr().out)
     assert found["clean"].keys() == found["reconstructed"].keys()
     assert found["reconstructed"]["scene/all"]["value"] == 1
+    words = ["--data", "shapes-64(letters=3)", "--count", "10", "--json"]
+    assert main(["grade", str(tmp_path), "--reconstructions", *words]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["reconstructed"]["grade/word"]["value"] == 1
+    assert main(["grade", str(tmp_path), "--reconstructions", "--data", "digits"]) == 2
+    assert "data must be of shapes" in capsys.readouterr().err
 
 
 def test_wrong_use_is_told(tmp_path: Path, capsys: Capture) -> None:
