@@ -34,7 +34,7 @@ class Train:
     tokenizer: str = ""
     """Folder of a trained tokenizer, where the system's is learned."""
     held_out: str = ""
-    """Other data to judge on; by default the test split of the data."""
+    """Other data to judge on, or another token cache; by default the test split of the data (of a token cache: nothing)."""
     dry_run: bool = False
     """Only say what the run would take: parameters, memory, speed, time."""
     json: Json = False

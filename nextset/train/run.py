@@ -67,31 +67,26 @@ def set_up_generator(
     """Training `system`, or going on from a loaded model, on `data` (see `open_dataset`, or a folder of a token cache).
 
     `tokenizer` is the folder of a trained one, which a system with a learned tokenizer needs; `held_out` other data to
-    judge on (default: the test split of `data`). Raises UsageError where these do not fit together.
+    judge on, pictures or a cache (default: the test split of `data`; of a cache none). Raises UsageError where these do not fit together.
     """
     model = _model(system, tokenizer, recipe.seed)
-    if _is_cache(data):
-        if model.system.order.varied:
-            raise UsageError(
-                f"data {data!r} holds tokens of one layout, but order {type(model.system.order).__name__} trains on another one "
-                "each step: give images, or a system with order Scales"
-            )
-        if model.system.objective.pictures:
-            raise UsageError(
-                f"data {data!r} holds tokens, but objective {type(model.system.objective).__name__} has a say in how pictures are "
-                "encoded: give images, or a system with objective NextSet"
-            )
+
+    def opened(source: str, split: str) -> Batches:
+        """Pictures, or tokens, to train or to judge on."""
+        if not _is_cache(source):
+            dataset = open_dataset(source, split)
+            _check_labels(model.system, dataset.classes, source)
+            shape = model.system.size, model.system.tokenizer.channels
+            return _loader(dataset, *shape, recipe, workers, shuffle=split == "train")
+        _check_tokens_serve(model.system, source)
+        _check_labels(model.system, TokenCache(source).classes, source)
         made_by = load_tokenizer(tokenizer) if tokenizer else (model.system.tokenizer, model.tokenizer)
         needs = model.system.layout, fingerprint(made_by[1], made_by[0])
-        train: Batches = _cached(data, *needs, recipe, workers, shuffle=True)
-        judged: Batches | None = _cached(held_out, *needs, recipe, workers, shuffle=False) if held_out else None
-        _check_labels(model.system, TokenCache(data).classes, data)
-    else:
-        shape = model.system.size, model.system.tokenizer.channels
-        dataset = open_dataset(data, "train")
-        _check_labels(model.system, dataset.classes, data)
-        train = _loader(dataset, *shape, recipe, workers, shuffle=True)
-        judged = _held_out(held_out or data, *shape, recipe, workers)
+        return _cached(source, *needs, recipe, workers, shuffle=split == "train")
+
+    train = opened(data, "train")
+    held_out = held_out or ("" if _is_cache(data) else data)  # a cache holds one split
+    judged = opened(held_out, "test") if held_out else None
     about = {"kind": "generator", "system": model.system.to_dict(), "data": data}
     return Setup(
         Generator(model, recipe.steps, isinstance(system, Model)),
@@ -146,6 +141,19 @@ def _model(system: System | Model, tokenizer: str, seed: int) -> Model:
     if model.device.type != "meta":  # a dry run counts only shapes
         load_exactly(model.tokenizer, module.state_dict(), tokenizer)
     return model
+
+
+def _check_tokens_serve(system: System, data: str) -> None:
+    if system.order.varied:
+        raise UsageError(
+            f"data {data!r} holds tokens of one layout, but order {type(system.order).__name__} trains on another one each step: "
+            "give images, or a system with order Scales"
+        )
+    if system.objective.pictures:
+        raise UsageError(
+            f"data {data!r} holds tokens, but objective {type(system.objective).__name__} has a say in how pictures are encoded: "
+            "give images, or a system with objective NextSet"
+        )
 
 
 def _check_labels(system: System, classes: tuple[str, ...], data: str) -> None:

@@ -105,15 +105,18 @@ def test_a_generator_trains_on_it_and_on_its_cache(
 ) -> None:
     run("vq", TokenizerLoss(), steps=2).run()
     spec, module = load_tokenizer(tmp_path / "vq")
-    write_cache(tmp_path / "cache", open_dataset("digits", "train"), module, spec, (8, 8))
+    train, test = str(tmp_path / "cache"), str(tmp_path / "test")
+    for path, split in ((train, "train"), (test, "test")):
+        write_cache(path, open_dataset("digits", split), module, spec, (8, 8))
     recipe, losses = Recipe(steps=2, batch=8), []
-    for data in ("digits", str(tmp_path / "cache")):
-        setup = set_up_generator(generator, data, recipe, tokenizer=str(tmp_path / "vq"))
+    for data, held_out in (("digits", ""), (train, "digits"), (train, test), ("digits", test)):
+        setup = set_up_generator(generator, data, recipe, tokenizer=str(tmp_path / "vq"), held_out=held_out)
         name = tmp_path / f"generator-{len(losses)}"
-        setup.trainer(Options(name, log_every=1, sample_every=0, eval_every=0)).run()
-        losses.append([entry["loss"] for entry in read_log(name)])
+        setup.trainer(Options(name, log_every=1, sample_every=0, eval_every=2)).run()
+        losses.append([(entry["loss"], entry.get("held_out_loss")) for entry in read_log(name)])
         assert Model.from_pretrained(name).generate(3, count=2).shape == (2, 1, 8, 8)
-    assert losses[0] == losses[1], "tokens encoded now and encoded before are the same tokens"
+    assert losses[0][-1][1] is not None
+    assert losses == [losses[0]] * 4, "tokens encoded now and encoded before are the same tokens"
 
 
 def test_a_learned_tokenizer_must_be_given(generator: System) -> None:
