@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from .. import folders
+from ..data.base import Dataset
 from ..data.check import check
 from ..data.encode import Encoding, write_cache
-from ..data.open import open_dataset
+from ..data.open import named, open_dataset
 from ..data.shapes.preview import Tile, item_tiles, save_pages, sheet, tiles
 from ..data.shapes.spelling import spelt
 from ..errors import UsageError
@@ -53,7 +54,7 @@ class Encode:
     out: Path
     """Folder of the cache."""
     size: Annotated[tuple[int, int] | None, tyro.conf.arg(metavar="H W")] = None
-    """Height and width of the pictures; by default those of the model."""
+    """Height and width of the pictures; by default those of the model, or of digits and shapes, which have one."""
     split: Literal["train", "test", "all"] = "train"
     """Which pictures."""
     batch: int = 64
@@ -76,8 +77,8 @@ class Encode:
             raise UsageError(f"batch must be at least 1 and workers at least 0, got {self.batch} and {self.workers}")
         share = Share.from_environment()
         how = Encoding(self.batch, self.shard, self.mirror, self.latents, self.workers, share.rank, share.world)
-        device, size = command.device(self.device, share), self._size()
         dataset = open_dataset(self.source, self.split)
+        device, size = command.device(self.device, share), self._size(dataset)
         spec, module = load_tokenizer(self.tokenizer)
         cache = write_cache(self.out, dataset, module.to(device), spec, size, how)
         found = {"out": str(self.out), "pictures": len(dataset), "size": list(size), "whole": cache is not None}
@@ -85,14 +86,17 @@ class Encode:
         say(self.json, found, f"{done} {self.out}: the tokens of {len(dataset)} pictures of {dataset.name}")
         return 0
 
-    def _size(self) -> tuple[int, int]:
-        """(height, width) as asked, or of the model."""
+    def _size(self, dataset: Dataset) -> tuple[int, int]:
+        """(height, width) as asked, of the model, or of the data."""
         if self.size is not None:
             return self.size
         config = folders.load_config(folders.find_folder(self.tokenizer))
-        if "system" not in config:
+        if "system" in config:
+            height, width = config["system"]["size"]
+        elif named(self.source) is not None:
+            height, width, _ = dataset[0].image.shape
+        else:
             raise UsageError(f"size: {self.tokenizer} holds no model that would say it; give --size H W")
-        height, width = config["system"]["size"]
         return height, width
 
 

@@ -124,12 +124,15 @@ def test_encode_is_shared_by_processes(
 def test_encode_with_a_tokenizer_of_its_own(tokenizer: Path, tmp_path: Path, capsys: Captured) -> None:
     out = tmp_path / "cache"
     words = ["data", "encode", "digits", "--tokenizer", str(tokenizer), "--out", str(out), "--split", "test"]
-    assert main(words) == 2
+    photos = tmp_path / "photos" / "cat"  # of any size, so somebody has to say one
+    photos.mkdir(parents=True)
+    Image.new("L", (9, 12)).save(photos / "a.png")
+    assert main(["data", "encode", str(photos.parent), *words[3:], "--split", "all"]) == 2
     assert "give --size H W" in capsys.readouterr().err
     assert main([*words, "--size", "8", "7"]) == 2
     assert "multiples of 2" in capsys.readouterr().err
     assert not out.exists()
-    assert main([*words, "--size", "8", "8", "--mirror"]) == 0
+    assert main([*words, "--mirror"]) == 0  # digits are 8 x 8
     cache = TokenCache(out)
     assert (cache.layout.shape, cache.header.mirrored) == ((4, 4), True)
     spec, module = load_tokenizer(tokenizer)
