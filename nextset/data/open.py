@@ -38,7 +38,8 @@ def open_dataset(source: str, split: str = "train") -> Dataset:
 
     shapes-64 are larger, and shapes(most=2, letters=3) of another world (`World`). A path is a folder (a sub-folder a class; `train`
     and `val` or `test` inside are the splits), WebDataset shards (a `.tar`, a folder, a glob or brace pattern of them) or a `.jsonl`
-    list. Where there are no splits, 5% are held out by a hash of the file's name. Raises UsageError for what is none of these, naming what comes closest.
+    list. Where there are no splits, 5% are held out by a hash of the file's name. Raises UsageError for what is none of these,
+    naming what comes closest.
     """
     made = named(source)
     if made is not None:

@@ -26,9 +26,9 @@ CHUNK = 256
 class Agreement:
     """Right (1) or wrong (0) for each picture, float (B,) each: an attribute is right if it is so for every shape of the scene.
 
-    `count`: as many shapes; `kind`, `colour`, `size` (small or large), `position` and `box` (each side of
-    it) within 1/32 of the picture's side: those of every true shape; `background`: within 4 of 255; `word`: letter by letter, none where there is none; `all`: everything. Shapes of which too
-    little is seen to be told from a speck (3% of a small one's square) are not asked for.
+    `count`: as many shapes; `kind`, `colour`, `size` (small or large), `position` and `box` (each side of it) within 1/32 of the
+    picture's side: those of every true shape; `background`: within 4 of 255; `word`: letter by letter, none where there is none;
+    `all`: everything. Shapes of which too little is seen to be told from a speck (3% of a small one's square) are not asked for.
     """
 
     count: np.ndarray
