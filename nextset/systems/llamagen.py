@@ -55,9 +55,9 @@ def captioned(image: int) -> System:
 
 def followed(depth: int, heads: int, dim: int) -> System:
     """A size for captions of the world of shapes; without dropout, as it has far more to learn than it could remember."""
-    base = llamagen(depth, heads, dim, 32, VQ_SHAPES, guidance=4.0)
+    base = llamagen(depth, heads, dim, 32, VQ_SHAPES, guidance=3.0)
     backbone = Llama(dim, depth, Attention(heads), dropout=0.0)
-    return replace(base, backbone=backbone, condition=Captions(WORDS, 16), pick=Pick(top_k=40))
+    return replace(base, backbone=backbone, condition=Captions(WORDS, 16), pick=Pick(top_k=5))
 
 
 SIZES = {

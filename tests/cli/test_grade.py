@@ -44,7 +44,7 @@ def test_checkpoints_are_asked_and_graded(tmp_path: Path, capsys: Capture) -> No
     assert main(["grade", str(folder), "--count", "2", "--json"]) == 0
     found = Result.from_dict(json.loads(capsys.readouterr().out))
     assert found.protocol.condition == "caption"  # type: ignore[union-attr]
-    assert found.protocol.guidance == "Constant(scale=4)"  # type: ignore[union-attr]
+    assert found.protocol.guidance == "Constant(scale=3)"  # type: ignore[union-attr]
     assert found.figures["grade/overall"].value == 0
     assert "Captions" in found.metadata["system"]
 
