@@ -114,7 +114,7 @@ class Preview:
     count: int = 12
     """How many."""
     size: int | None = None
-    """Side of the shapes' pictures (64 unless their name says it), or of the voxels' grid (16)."""
+    """Side of the shapes' pictures (64, or as their name says where that is more), or of the voxels' grid (16)."""
     json: Json = False
 
     def run(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import glob
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ from .base import Dataset
 from .digits import Digits
 from .folder import folder_records, jsonl_records
 from .hub import HubImages
-from .shapes import Shapes, World
+from .shapes import Shapes
 from .shapes.spelling import spelt
 from .stored import HELD_OUT_NAMES, Record, Splits, divided, paired
 from .tar import shards, tar_records
@@ -26,11 +25,10 @@ def named(source: str) -> Callable[[str], Dataset] | None:
     if source == "digits":
         return Digits
     found = spelt(source)
-    return found and functools.partial(_shapes, *found)
-
-
-def _shapes(size: int, world: World, split: str) -> Dataset:
-    return Shapes(split, size, world=world)
+    if found is None:
+        return None
+    size, world = found
+    return lambda split: Shapes(split, size, world=world)
 
 
 def open_dataset(source: str, split: str = "train") -> Dataset:

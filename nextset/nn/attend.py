@@ -34,7 +34,7 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask, dropout: float, scale: 
 
 def _faster_in_float32(q: Tensor) -> bool:
     """Whether a gradient may be asked of few queries in bfloat16 on a CPU."""
-    narrow = q.dtype == torch.bfloat16 or (
-        torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
-    )
-    return q.device.type == "cpu" and narrow and torch.is_grad_enabled() and q.shape[2] < LONG
+    if not torch.is_grad_enabled() or q.device.type != "cpu" or q.shape[2] >= LONG:
+        return False
+    autocast = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    return autocast or q.dtype == torch.bfloat16

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,5 @@ def test_worlds_have_names(source: str, size: int, world: World) -> None:
     ],
 )
 def test_wrong_names_are_told(source: str, said: str) -> None:
-    with pytest.raises(UsageError, match=".*") as told:
+    with pytest.raises(UsageError, match=re.escape(said)):
         open_dataset(source)
-    assert said in str(told.value)

@@ -189,7 +189,9 @@ def _finished(rng: np.random.Generator, draft: _Draft, settled: Settled, world: 
     )
     prompt = _worded(told, rng)
     scene = backdrop(rng, shapes, world)
-    if prompt.second is not None and rng.random() < UNRELATED:
+    if (
+        prompt.second is not None and rng.random() < UNRELATED
+    ):  # drawn after the scene, so that scenes are those of older streams
         prompt = replace(prompt, relation=None)
     caption = wording(prompt, rng)
     largest = next(group for group in groups if len(groups) == 1 or group.size == "large")

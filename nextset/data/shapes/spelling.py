@@ -8,9 +8,9 @@ import re
 from typing import Any
 
 from ...errors import UsageError, nearest
+from .streams import SIDE
 from .world import World
 
-SIDE = 32
 _NAME = re.compile(r"shapes(?:-(\d+))?(\(.*\))?", re.DOTALL)
 _FIELDS = [field.name for field in dataclasses.fields(World)]
 

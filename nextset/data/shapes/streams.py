@@ -13,7 +13,7 @@ from ..batch import Stack
 from .world import DEFAULT, World
 
 COUNTS = {"train": 50_000, "test": 2_000}
-LEAST_SIDE = 16
+SIDE, LEAST_SIDE = 32, 16  # pixels: unless somebody says otherwise, and at least
 
 Key = tuple[int, int]  # a stream and a number in it
 
@@ -27,7 +27,9 @@ class Streams(ABC):
     kind = ""  # names it, beside the world
     classes: tuple[str, ...] = ()
 
-    def __init__(self, split: str = "train", size: int = 32, count: int | None = None, world: World = DEFAULT) -> None:
+    def __init__(
+        self, split: str = "train", size: int = SIDE, count: int | None = None, world: World = DEFAULT
+    ) -> None:
         if split not in (*COUNTS, "all"):
             raise UsageError(f"split must be one of {', '.join(COUNTS)}, all; got {split!r}")
         if size < LEAST_SIDE or (count is not None and count < 1):
@@ -35,7 +37,7 @@ class Streams(ABC):
         parts = COUNTS if split == "all" else {split: COUNTS[split]}
         self._ends = {part: length if count is None else count for part, length in parts.items()}
         other = f"({world})" if world != DEFAULT else ""
-        self.name = f"shapes{self.kind and '-' + self.kind}{'' if size == 32 else f'-{size}'}{other}:{split}"
+        self.name = f"shapes{self.kind and '-' + self.kind}{'' if size == SIDE else f'-{size}'}{other}:{split}"
         self.size, self.world = size, world
 
     def __len__(self) -> int:

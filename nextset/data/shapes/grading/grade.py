@@ -32,7 +32,8 @@ class Grades:
     """Right (1) or wrong (0) for each picture and aspect, float (B,) each; not a number where the prompt does not ask for it.
 
     `count`: as many shapes as asked for, no more; `colour`, `kind` and `size`: those asked for are there, as often;
-    `relation`: the shapes asked for, each with its kind and colour, lie as asked; `word`: it is written, letter by letter; `all`: everything at once and nothing else.
+    `relation`: the shapes asked for, each with its kind and colour, lie as asked; `word`: it is written, letter by letter; `all`:
+    everything at once and nothing else.
     """
 
     count: np.ndarray
@@ -97,7 +98,7 @@ def _graded(reading: Reading, prompt: Prompt) -> tuple[float, ...]:
         float("nan") if prompt.relation is None else float(any(lies(a, prompt) for a in matches(shapes, prompt, False)))
     )
     word = float("nan") if prompt.word is None else float(reading.word is not None and reading.word.text == prompt.word)
-    whole = count and word != 0 and any(prompt.second is None or lies(a, prompt) for a in matches(shapes, prompt, True))
+    whole = count and word != 0 and any(lies(a, prompt) for a in matches(shapes, prompt, True))
     return float(count), colour, kind, size, relation, word, float(whole)
 
 

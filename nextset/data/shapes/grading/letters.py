@@ -51,15 +51,14 @@ def band(word: Lettering, side: int) -> slice:
 
 def _inks(shares: np.ndarray, colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What is seen of the colour that fills most of each band, at every dot (n, rows, 32), and the colour's place (n,)."""
-    to_dots = _overlaps(shares.shape[1])
-    bands = (slice(0, ROWS), slice(DOTS - ROWS, DOTS))
-    count = shares.shape[-1]
-    own = np.where(colours[..., None] == np.arange(count), shares, 0)
+    to_dots, side = _overlaps(shares.shape[1]), shares.shape[1]
+    names, height = np.arange(shares.shape[-1]), round(BAND * side)
     inks, inked = [], []
-    for rows in bands:
-        along = [np.einsum("rs,bsxc,dx->brdc", to_dots[rows], part, to_dots, optimize=True) for part in (own, shares)]
-        chosen = along[0].sum((1, 2)).argmax(-1)
-        inks.append(np.take_along_axis(along[1], chosen[:, None, None, None], -1)[..., 0])
+    for rows, pixels in ((slice(ROWS), slice(height)), (slice(-ROWS, None), slice(-height, None))):
+        own = np.where(colours[:, pixels, :, None] == names, shares[:, pixels], 0)
+        chosen = own.sum((1, 2)).argmax(-1)
+        plane = shares[np.arange(len(shares)), :, :, chosen]
+        inks.append(np.einsum("rs,bsx,dx->brd", to_dots[rows], plane, to_dots, optimize=True))
         inked.append(chosen)
     return np.stack(inks, 1).reshape(-1, ROWS, DOTS), np.stack(inked, 1).reshape(-1)
 
